@@ -1,0 +1,61 @@
+"""The key that ties the lines of one request together, and the identity of a line.
+
+Both are hashes taken before redaction: settling compares hashes, people see redacted fields.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final
+
+from collector.records import AccessLog
+
+KEY_BYTES: Final = 16
+LINE_BYTES: Final = 8
+_TRACE_POSITION: Final = 14
+"""Character of a UUID request id that Envoy rewrites with the trace reason.
+Source: Envoy UUIDRequestIDExtension."""
+
+
+def mask_request_id(request_id: str) -> str:
+    """A request id without its trace reason: character 14 of a UUID becomes `0`.
+
+    Proxies with different tracing settings log different characters for one request. An id that
+    is not shaped like a UUID is returned as it is.
+    """
+    if len(request_id) == 36 and request_id[8:24:5] == "----":
+        return f"{request_id[:_TRACE_POSITION]}0{request_id[_TRACE_POSITION + 1 :]}"
+    return request_id
+
+
+def request_key(request_id: str, method: str, path: str, host: str, secret: bytes) -> bytes:
+    """The 128-bit key shared by all lines of one request (and by its retries and fan-outs).
+
+    Args:
+        request_id: As logged; its trace reason is masked.
+        method: HTTP method.
+        path: Path with query, as logged.
+        host: Canonical host, see `collector.hosts`.
+        secret: At most 64 bytes that all replicas share, so that nobody outside can make ids
+            whose keys collide.
+    """
+    text = f"{mask_request_id(request_id)}\n{method}\n{path}\n{host}"
+    return blake2b(text.encode("utf-8", "replace"), digest_size=KEY_BYTES, key=secret).digest()
+
+
+def line_identity(log: AccessLog, line: str) -> int:
+    """What makes a line itself: a re-read line has the same, whatever its Kafka offset.
+
+    Compare it only between lines of one pod. The stream id where it is logged, else the line as
+    the proxy wrote it.
+
+    Args:
+        log: The parsed fields.
+        line: The line as the proxy wrote it, without its shipper's envelope and newline.
+
+    Returns:
+        A signed 64-bit number, which both databases can hold.
+    """
+    text = log.stream_id or line
+    digest = blake2b(text.encode("utf-8", "replace"), digest_size=LINE_BYTES).digest()
+    return int.from_bytes(digest, "big", signed=True)

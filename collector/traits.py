@@ -1,0 +1,117 @@
+"""What the response code, flags and addresses of a line mean for mirroring, as a bit set.
+
+The bits are stored beside each observation, so that settling can pick out the ordinary lines
+in SQL; they are the only place where Envoy's response flags are interpreted.
+
+Source: Envoy docs, substitution_formatter (response flags); router.cc (what is shadowed).
+"""
+
+from __future__ import annotations
+
+from enum import IntFlag
+from functools import lru_cache
+from typing import Final
+
+from collector.records import AccessLog
+
+
+class Trait(IntFlag):
+    """Properties of one line that matter for its verdict."""
+
+    NO_ID = 1 << 0
+    """No request id: nothing can be paired by it."""
+    AMBIGUOUS = 1 << 1
+    """The text can be read in two ways."""
+    UNMIRRORED = 1 << 2
+    """CONNECT or an upgrade: Envoy never mirrors these."""
+    NOT_ROUTED = 1 << 3
+    """Answered before the router forwarded anything: no copy is made."""
+    NEVER_CONNECTED = 1 << 4
+    """The upstream connection failed or was refused: a copy may or may not exist."""
+    ABANDONED = 1 << 5
+    """The client left before the response: a copy may or may not exist."""
+    FAILED = 1 << 6
+    """An outcome that makes a proxy try again: 5xx, code 0 or a reset."""
+    SHADOW_HOST = 1 << 7
+    """The authority ends in `-shadow`: Envoy's own mark of a copy (before Istio 1.28)."""
+    FORWARDED_BY_SENDER = 1 << 8
+    """X-Forwarded-For ends with the downstream address, which has port 0: the mark that the
+    sending proxy's async client leaves on a copy."""
+    NOT_FORWARDED = 1 << 9
+    """X-Forwarded-For is logged and empty."""
+    MARKED = 1 << 10
+    """The operator's own marker field says: copy."""
+
+
+ORDINARY_MASK: Final = (
+    Trait.NO_ID
+    | Trait.AMBIGUOUS
+    | Trait.UNMIRRORED
+    | Trait.NOT_ROUTED
+    | Trait.NEVER_CONNECTED
+    | Trait.ABANDONED
+)
+"""A line with none of these bits is ordinary: a request or arrival like most."""
+
+_NOT_ROUTED_FLAGS: Final = frozenset(
+    {"NR", "NC", "UH", "FI", "RL", "RLSE", "UAEX", "DPE", "IH", "NFCF", "RFCF", "DO", "DF"}
+)
+_NEVER_CONNECTED_FLAGS: Final = frozenset({"UF", "UO"})
+_RESET_FLAGS: Final = frozenset({"UF", "UO", "UC", "UR", "LR", "UT", "DC", "URX", "UPE", "SI"})
+
+
+@lru_cache(maxsize=4096)
+def outcome_traits(method: str, code: int, flags: str) -> int:
+    """Traits that follow from method, response code and response flags alone.
+
+    Args:
+        method: HTTP method, as logged.
+        code: Response code; 0 when the client left before a response.
+        flags: Response flags, comma separated, empty for none.
+    """
+    found = 0
+    flag_set = frozenset(flags.split(",")) if flags else frozenset()
+    if method == "CONNECT" or code == 101:
+        found |= Trait.UNMIRRORED
+    if flag_set & _NOT_ROUTED_FLAGS:
+        found |= Trait.NOT_ROUTED
+    if flag_set & _NEVER_CONNECTED_FLAGS:
+        found |= Trait.NEVER_CONNECTED
+    if code == 0 or "DC" in flag_set:
+        found |= Trait.ABANDONED
+    if code >= 500 or code == 0 or flag_set & _RESET_FLAGS:
+        found |= Trait.FAILED
+    return found
+
+
+def _forwarded_traits(forwarded_for: str | None, downstream_remote: str) -> int:
+    """Whether X-Forwarded-For carries the mark of a copy, or is empty, or is not logged."""
+    if forwarded_for is None:
+        return 0
+    if not forwarded_for:
+        return int(Trait.NOT_FORWARDED)
+    if not downstream_remote.endswith(":0"):
+        return 0
+    last = forwarded_for.rpartition(",")[2].strip()
+    return int(Trait.FORWARDED_BY_SENDER) if last == downstream_remote[:-2].strip("[]") else 0
+
+
+def traits_of(log: AccessLog, *, shadow_host: bool, marked: bool = False) -> int:
+    """All traits of a line.
+
+    Args:
+        log: The line's fields.
+        shadow_host: Whether the authority carried Envoy's `-shadow` suffix.
+        marked: Whether the operator's marker field says that this is a copy.
+    """
+    found = outcome_traits(log.method, log.code, log.flags)
+    found |= _forwarded_traits(log.forwarded_for, log.downstream_remote)
+    if not log.request_id:
+        found |= Trait.NO_ID
+    if log.ambiguous:
+        found |= Trait.AMBIGUOUS
+    if shadow_host:
+        found |= Trait.SHADOW_HOST
+    if marked:
+        found |= Trait.MARKED
+    return found

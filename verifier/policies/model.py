@@ -1,0 +1,103 @@
+"""Policies: which requests owe which copies. Plain data and the questions asked of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from collector.observation import Destination
+
+ALWAYS: Final = 100.0
+
+
+class Weighted(msgspec.Struct, frozen=True):
+    """A live destination and its share of the route's live traffic, in percent."""
+
+    destination: Destination
+    weight: int
+
+
+class Mirror(msgspec.Struct, frozen=True):
+    """A destination that gets copies, and of how many requests, in percent (0 to 100)."""
+
+    destination: Destination
+    percent: float = ALWAYS
+
+
+class Subset(msgspec.Struct, frozen=True):
+    """A DestinationRule's subset: the pods of `host` that carry all of `labels`."""
+
+    host: str
+    name: str
+    labels: tuple[tuple[str, str], ...]
+
+
+class StringMatch(msgspec.Struct, frozen=True):
+    """How one text is matched: `exact`, `prefix` or `regex` (RE2, whole text, as Istio does)."""
+
+    kind: str
+    value: str
+    ignore_case: bool = False
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """One entry of a route's `match` list: all that is set must hold.
+
+    `hidden` names what an access log cannot show (`headers.x-user`, `sourceLabels`), so that
+    the condition can be refuted by a line but never confirmed.
+    """
+
+    path: StringMatch | None = None
+    method: StringMatch | None = None
+    authority: StringMatch | None = None
+    port: int | None = None
+    hidden: tuple[str, ...] = ()
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What the user accepts and how far apart lines of one request may lie. Times in µs."""
+
+    tolerance: float = 0.0
+    """Accepted share of missing copies, 0 to 1."""
+    horizon_us: int = 5_000_000
+    """Largest gap between lines of one episode: retry horizon + mirror delay + clock skew."""
+    grace_us: int = 30_000_000
+    """How long after a window's end its lines may still arrive."""
+    change_grace_us: int = 5_000_000
+    """After a policy change, proxies differ for so long: requests then are exempt."""
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """One http route: where its live traffic goes and where copies of it go.
+
+    Attributes:
+        name: `NAMESPACE/NAME` of its VirtualService, and `/ROUTE` (its name or position) when
+            that has more than one http route.
+        namespace: Of the VirtualService; short host names belong to it.
+        hosts: Every host to watch for it, canonical: those of the VirtualService and of all
+            its destinations.
+        match: Conditions, of which any one selects this route; empty: all requests.
+        earlier: The match lists of the routes before it in the same VirtualService, with their
+            names, in order: the first that matches wins.
+        live: Live destinations with a weight above zero.
+        mirrors: Destinations that get copies; empty: a route without a mirror.
+        subsets: Subsets of its hosts, from DestinationRules.
+        route_name: The http route's `name`, which client lines log, or empty.
+        rules: What the user accepts.
+        valid_from_us: When it came into force, µs since the epoch; None: since ever.
+        source: `FILE document N`, for messages.
+    """
+
+    name: str
+    namespace: str = "default"
+    hosts: tuple[str, ...]
+    match: tuple[Condition, ...] = ()
+    earlier: tuple[tuple[str, tuple[Condition, ...]], ...] = ()
+    live: tuple[Weighted, ...]
+    mirrors: tuple[Mirror, ...] = ()
+    subsets: tuple[Subset, ...] = ()
+    route_name: str = ""
+    rules: Rules = Rules()
+    valid_from_us: int | None = None
+    source: str = ""
