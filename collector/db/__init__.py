@@ -1,0 +1,1 @@
+"""The database of the product: engine, tables, migrations and the collector's writes."""

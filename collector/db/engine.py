@@ -1,0 +1,174 @@
+"""Opens the database, the same way for every part of the product.
+
+Two databases are supported. SQLite has one writer at a time: writers begin IMMEDIATE, so that
+they wait for their turn instead of failing when they upgrade a read lock. PostgreSQL is spoken
+to with psycopg 3.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from collector.errors import MirrorproofError, Retryable, UsageError
+
+_WRITE: Final = "mirrorproof_write"
+_BUSY_TIMEOUT_MS: Final = 30_000
+"""How long a SQLite writer waits for the one before it; batches take milliseconds."""
+_CONNECT_TIMEOUT_S: Final = 10
+_DRIVERS: Final = {
+    "sqlite": "sqlite",
+    "sqlite+pysqlite": "sqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+}
+# SQLSTATE classes and messages that trying again does not mend.
+_WRONG_SETTING: Final = (
+    "password authentication failed",
+    "no password supplied",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "permission denied",
+    "file is not a database",
+    "unable to open database file",
+    "readonly database",
+)
+
+
+def describe(url: URL) -> str:
+    """A database URL for people: where, and nothing that could be a secret."""
+    if url.drivername.startswith("sqlite"):
+        return f"sqlite:///{url.database or ':memory:'}"
+    port = f":{url.port}" if url.port else ""
+    return f"postgresql://{url.host or 'local socket'}{port}/{url.database or ''}"
+
+
+def open_engine(database_url: str, *, pool_size: int = 5) -> Engine:
+    """An engine for a database URL; nothing is connected yet.
+
+    Args:
+        database_url: `sqlite:///FILE`, `postgresql://…` or `postgresql+psycopg://…`.
+        pool_size: Connections that are kept open.
+
+    Raises:
+        UsageError: The URL cannot be read, or its driver is not installed.
+    """
+    try:
+        url = make_url(database_url)
+    except (ArgumentError, ValueError):
+        raise UsageError(
+            "database_url is no database URL; write sqlite:///FILE or "
+            "postgresql://USER:PASSWORD@HOST/DATABASE"
+        ) from None  # SQLAlchemy's own message quotes the URL with its password
+    driver = _DRIVERS.get(url.drivername)
+    if driver is None:
+        raise UsageError(
+            f"database_url: unknown scheme {url.drivername!r}; known: sqlite, postgresql"
+        )
+    url = url.set(drivername=driver)
+    if driver == "sqlite":
+        return _open_sqlite(url)
+    return _open_postgresql(url, pool_size)
+
+
+def _open_sqlite(url: URL) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # We begin transactions ourselves: the driver's implicit BEGIN is never IMMEDIATE.
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout = {_BUSY_TIMEOUT_MS}",
+        "journal_mode = WAL",
+        # Power loss may undo the last transactions, whole ones: rows and position together.
+        "synchronous = NORMAL",
+        "cache_size = -65536",
+        "temp_store = MEMORY",
+        "journal_size_limit = 67108864",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _open_postgresql(url: URL, pool_size: int) -> Engine:
+    arguments: dict[str, Any] = {
+        "connect_timeout": _CONNECT_TIMEOUT_S,
+        "application_name": "mirrorproof",
+        # A server that vanished without a word is noticed within half a minute.
+        "keepalives_idle": 15,
+        "tcp_user_timeout": 30_000,
+    }
+    try:
+        return create_engine(
+            url,
+            pool_size=pool_size,
+            pool_pre_ping=True,
+            connect_args={k: v for k, v in arguments.items() if k not in url.query},
+        )
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            "database_url: PostgreSQL needs its driver; install mirrorproof[postgres]"
+        ) from error
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One write transaction: committed at the end, rolled back on any exception."""
+    with engine.connect() as connection:
+        connection = connection.execution_options(**{_WRITE: True})
+        with connection.begin():
+            yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One consistent snapshot of the whole database, for reading only."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection = connection.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+        with connection.begin():
+            yield connection
+
+
+def as_our_error(error: SQLAlchemyError, url: URL) -> MirrorproofError:
+    """A database error in one line, without password, SQL or parameters.
+
+    Returns:
+        `UsageError` when only a change of settings helps, else `Retryable`.
+    """
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    message = f"database {describe(url)}: {lines[0] if lines else type(cause).__name__}"
+    if any(text in str(cause).lower() for text in _WRONG_SETTING):
+        return UsageError(message)
+    return Retryable(message)
+
+
+def check_connection(engine: Engine) -> None:
+    """Connects once.
+
+    Raises:
+        UsageError: Wrong password, unknown database, no such folder.
+        Retryable: The server does not answer.
+    """
+    try:
+        with engine.connect():
+            pass
+    except SQLAlchemyError as error:
+        raise as_our_error(error, engine.url) from error

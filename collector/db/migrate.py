@@ -1,0 +1,123 @@
+"""Brings the schema up to date, and tells whether it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+import collector
+from collector.db.engine import as_our_error, describe
+from collector.errors import UsageError
+
+_HEAD: Final = "head"
+
+
+def migrations_folder() -> Path:
+    """Where the migrations are: inside the installed package, or in the repository.
+
+    Raises:
+        UsageError: Neither has any: the installation is broken.
+    """
+    package = Path(collector.__file__).parent
+    for folder in (package / "_migrations", package.parent / "migrations"):
+        if (folder / "env.py").is_file():
+            return folder
+    raise UsageError(f"no migrations beside {package}; install mirrorproof again")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    return config
+
+
+def head_revision() -> str:
+    """The newest revision this program knows."""
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+def current_revision(engine: Engine) -> str | None:
+    """The revision of the database, None when it was never migrated.
+
+    Raises:
+        UsageError, Retryable: The database cannot be read.
+    """
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    except SQLAlchemyError as error:
+        raise as_our_error(error, engine.url) from error
+
+
+def upgrade(engine: Engine, revision: str = _HEAD) -> str:
+    """Migrates up to a revision and returns the one the database has then.
+
+    Raises:
+        UsageError, Retryable: The database cannot be reached or refuses.
+    """
+    config = _config()
+    _refuse_unknown(engine, config)
+    try:
+        if engine.dialect.name == "sqlite":
+            # env.py begins on this connection; the option makes it a writer's transaction.
+            with engine.connect() as plain:
+                config.attributes["connection"] = plain.execution_options(mirrorproof_write=True)
+                command.upgrade(config, revision)
+        else:
+            _upgrade_postgresql(engine, config, revision)
+    except SQLAlchemyError as error:
+        raise as_our_error(error, engine.url) from error
+    return current_revision(engine) or ""
+
+
+def _upgrade_postgresql(engine: Engine, config: Config, revision: str) -> None:
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, revision)
+        finally:
+            # Closes the session for real: its advisory lock and time-outs end with it.
+            connection.invalidate()
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    """Goes back to a revision (`base`: an empty database). For tests and emergencies."""
+    config = _config()
+    with engine.connect() as plain:
+        config.attributes["connection"] = plain.execution_options(mirrorproof_write=True)
+        command.downgrade(config, revision)
+        if engine.dialect.name == "postgresql":
+            plain.invalidate()
+
+
+def _refuse_unknown(engine: Engine, config: Config) -> None:
+    """Stops when the database was migrated by a newer program than this."""
+    current = current_revision(engine)
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if current is not None and current not in known:
+        raise UsageError(
+            f"database {describe(engine.url)}: its schema {current} is newer than this program"
+        )
+
+
+def require_head(engine: Engine) -> None:
+    """Makes sure that the schema is the one this program was written for.
+
+    Raises:
+        UsageError: It is not migrated, or is newer than this program.
+    """
+    current, head = current_revision(engine), head_revision()
+    if current == head:
+        return
+    _refuse_unknown(engine, _config())
+    raise UsageError(
+        f"database {describe(engine.url)}: schema not migrated "
+        f"({current or 'empty'}, needs {head}); run `mirrorproof migrate`"
+    )
