@@ -34,12 +34,7 @@ class Trait(IntFlag):
     """An outcome that makes a proxy try again: 5xx, code 0 or a reset."""
     SHADOW_HOST = 1 << 7
     """The authority ends in `-shadow`: Envoy's own mark of a copy (before Istio 1.28)."""
-    FORWARDED_BY_SENDER = 1 << 8
-    """X-Forwarded-For ends with the downstream address, which has port 0: the mark that the
-    sending proxy's async client leaves on a copy."""
-    NOT_FORWARDED = 1 << 9
-    """X-Forwarded-For is logged and empty."""
-    MARKED = 1 << 10
+    MARKED = 1 << 8
     """The operator's own marker field says: copy."""
 
 
@@ -53,6 +48,8 @@ ORDINARY_MASK: Final = (
 )
 """A line with none of these bits is ordinary: a request or arrival like most."""
 
+_HOP_SHIFT: Final = 16
+_HOP_LIMIT: Final = 30
 _NOT_ROUTED_FLAGS: Final = frozenset(
     {"NR", "NC", "UH", "FI", "RL", "RLSE", "UAEX", "DPE", "IH", "NFCF", "RFCF", "DO", "DF"}
 )
@@ -84,16 +81,22 @@ def outcome_traits(method: str, code: int, flags: str) -> int:
     return found
 
 
-def _forwarded_traits(forwarded_for: str | None, downstream_remote: str) -> int:
-    """Whether X-Forwarded-For carries the mark of a copy, or is empty, or is not logged."""
+def _hop_bits(forwarded_for: str | None) -> int:
+    """The number of X-Forwarded-For addresses, as it is packed above the trait bits."""
     if forwarded_for is None:
         return 0
-    if not forwarded_for:
-        return int(Trait.NOT_FORWARDED)
-    if not downstream_remote.endswith(":0"):
-        return 0
-    last = forwarded_for.rpartition(",")[2].strip()
-    return int(Trait.FORWARDED_BY_SENDER) if last == downstream_remote[:-2].strip("[]") else 0
+    hops = forwarded_for.count(",") + 1 if forwarded_for else 0
+    return (min(hops, _HOP_LIMIT) + 1) << _HOP_SHIFT
+
+
+def forwarded_hops(traits: int) -> int | None:
+    """How many addresses X-Forwarded-For held (at most 30), or None when it is not logged.
+
+    The sending proxy's async client appends its own address to a copy, and only to a copy: the
+    copy has one more than the live request. Source: Envoy `AsyncStreamImpl::sendHeaders`.
+    """
+    packed = traits >> _HOP_SHIFT
+    return packed - 1 if packed else None
 
 
 def traits_of(log: AccessLog, *, shadow_host: bool, marked: bool = False) -> int:
@@ -103,9 +106,12 @@ def traits_of(log: AccessLog, *, shadow_host: bool, marked: bool = False) -> int
         log: The line's fields.
         shadow_host: Whether the authority carried Envoy's `-shadow` suffix.
         marked: Whether the operator's marker field says that this is a copy.
+
+    Returns:
+        `Trait` bits, and above them what `forwarded_hops` unpacks; below 2**22.
     """
     found = outcome_traits(log.method, log.code, log.flags)
-    found |= _forwarded_traits(log.forwarded_for, log.downstream_remote)
+    found |= _hop_bits(log.forwarded_for)
     if not log.request_id:
         found |= Trait.NO_ID
     if log.ambiguous:
