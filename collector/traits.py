@@ -58,13 +58,15 @@ _RESET_FLAGS: Final = frozenset({"UF", "UO", "UC", "UR", "LR", "UT", "DC", "URX"
 
 
 @lru_cache(maxsize=4096)
-def outcome_traits(method: str, code: int, flags: str) -> int:
-    """Traits that follow from method, response code and response flags alone.
+def outcome_traits(method: str, code: int, flags: str, details: str) -> int:
+    """Traits that follow from method, response code, response flags and code details.
 
     Args:
         method: HTTP method, as logged.
         code: Response code; 0 when the client left before a response.
         flags: Response flags, comma separated, empty for none.
+        details: Response code details; `via_upstream` proves that an upstream answered, for
+            example where `UO` only says that no further retry was allowed.
     """
     found = 0
     flag_set = frozenset(flags.split(",")) if flags else frozenset()
@@ -72,7 +74,7 @@ def outcome_traits(method: str, code: int, flags: str) -> int:
         found |= Trait.UNMIRRORED
     if flag_set & _NOT_ROUTED_FLAGS:
         found |= Trait.NOT_ROUTED
-    if flag_set & _NEVER_CONNECTED_FLAGS:
+    if flag_set & _NEVER_CONNECTED_FLAGS and details != "via_upstream":
         found |= Trait.NEVER_CONNECTED
     if code == 0 or "DC" in flag_set:
         found |= Trait.ABANDONED
@@ -110,7 +112,7 @@ def traits_of(log: AccessLog, *, shadow_host: bool, marked: bool = False) -> int
     Returns:
         `Trait` bits, and above them what `forwarded_hops` unpacks; below 2**22.
     """
-    found = outcome_traits(log.method, log.code, log.flags)
+    found = outcome_traits(log.method, log.code, log.flags, log.details)
     found |= _hop_bits(log.forwarded_for)
     if not log.request_id:
         found |= Trait.NO_ID

@@ -1,0 +1,74 @@
+"""Which lines at a mirror are copies and which are live traffic. Rule: *marker*.
+
+In order of trust: the operator's marker, Envoy's `-shadow` authority, one more X-Forwarded-For
+address than the live request has; else the policy, which sends no live traffic to the mirror.
+Since Istio 1.28 the suffix is off by default, so nothing may rest on it alone.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from collector.traits import Trait, forwarded_hops
+from verifier.pairing.lines import Line
+
+
+class Marker(StrEnum):
+    """What decided that an arrival is a copy."""
+
+    FIELD = "field"
+    SHADOW_HOST = "shadow host"
+    FORWARDED = "forwarded for"
+    POLICY = "policy"
+
+
+class Arrivals(msgspec.Struct):
+    """The lines at one mirror group, by what they are. `unmarked` shows neither."""
+
+    copies: list[Line] = []
+    unmarked: list[Line] = []
+    live: list[Line] = []
+
+
+def _reference_hops(references: list[Line], arrivals: list[Line]) -> int | None:
+    """How many forwarded addresses a live request of this episode carries; None if unknown.
+
+    The primary's lines tell, else the senders'. Failing both, the mirror's own lines do when they
+    differ: the copy has one more than the live request it copies.
+    """
+    for line in references:
+        hops = forwarded_hops(line.traits)
+        if hops is not None:
+            return hops
+    logged = [hops for line in arrivals if (hops := forwarded_hops(line.traits)) is not None]
+    if not logged:
+        return None
+    lowest = min(logged)
+    # A copy has at least the sender's own address: an empty list is a live request.
+    return lowest if lowest == 0 or lowest != max(logged) else None
+
+
+def sort_arrivals(arrivals: list[Line], references: list[Line]) -> Arrivals:
+    """Sorts the lines at one mirror into copies, live requests and those without a mark.
+
+    Args:
+        arrivals: Lines of the mirror's pods.
+        references: Lines that show live requests of the episode, the primary's first.
+    """
+    found = Arrivals()
+    suffix_in_use = any(line.traits & Trait.SHADOW_HOST for line in arrivals)
+    reference = _reference_hops(references, arrivals)
+    for line in arrivals:
+        if line.traits & (Trait.MARKED | Trait.SHADOW_HOST):
+            found.copies.append(line)
+            continue
+        hops = forwarded_hops(line.traits)
+        if hops is not None and reference is not None:
+            (found.copies if hops > reference else found.live).append(line)
+        elif suffix_in_use:
+            found.live.append(line)
+        else:
+            found.unmarked.append(line)
+    return found

@@ -1,0 +1,185 @@
+"""What pairing needs to know of a line, and what it says in the end."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Side(IntEnum):
+    """Which part a line plays for one policy."""
+
+    CLIENT_LIVE = 1
+    """A sender's line towards a live destination."""
+    CLIENT_MIRROR = 2
+    """A sender's line towards a mirror without live weight: live traffic that leaks."""
+    CLIENT_OTHER = 3
+    """A sender's line towards the watched host on another route."""
+    SERVER_LIVE = 4
+    """A line of a live destination's pod: one per attempt."""
+    SERVER_MIRROR = 5
+    """A line of a mirror's pod: one arrival."""
+    SERVER_OTHER = 6
+    """A line of a watched host's pod whose version is unknown or no part of the policy."""
+
+
+class Verdict(StrEnum):
+    """What is said of one request, arrival or line. DESIGN section 3."""
+
+    MATCHED = "matched"
+    MISSING = "missing"
+    UNSAMPLED = "unsampled"
+    EXEMPT = "exempt"
+    PENDING = "pending"
+    UNVERIFIABLE = "unverifiable"
+    DUPLICATE = "duplicate"
+    LEAK = "leak"
+    ORPHAN = "orphan"
+    AMBIGUOUS = "ambiguous"
+
+
+class Reason(StrEnum):
+    """Why a verdict was given, in the words that people read."""
+
+    NO_COPY = "no copy arrived at {mirror}"
+    TOO_FEW_COPIES = "fewer copies than requests arrived at {mirror}"
+    BROKEN_NESTING = "a smaller sample has the copy that {mirror} lacks"
+    SENT_TO_MIRROR = "the sending proxy routed live traffic to {mirror}"
+    LIVE_AT_MIRROR = "{mirror} received a request that carries no mark of a copy"
+    SURPLUS = "more copies than requests arrived at {mirror}"
+    NO_REQUEST = "a copy whose request is in no log, although the senders' logs are complete"
+    NO_SENDER_LOG = "a copy whose request is in no log, and the senders' logs are not complete"
+    SURPLUS_IN_DOUBT = (
+        "a copy too many, while requests failed to reach the primary and no sender's log tells"
+    )
+    NO_MIRROR_IN_FORCE = "no mirror was in force"
+    POLICY_CHANGED = "the policy had just changed"
+    NEVER_MIRRORED = "CONNECT and upgrades are not mirrored"
+    NOT_ROUTED = "answered before it was routed"
+    NOT_CONNECTED = "never connected to the primary, and not copied"
+    ABANDONED = "abandoned by the client, and not copied"
+    ROUTE_UNKNOWN = "route unknown: the log does not show what the route matches on"
+    EXTRA_QUOTES = "the line can be read in more than one way"
+    NO_REQUEST_ID = "the line has no request id"
+    TOO_MANY_LINES = "too many lines share one request id and path"
+    COPY_MAY_BE_AMBIGUOUS = "the copy may be among lines that can be read in more than one way"
+    MIRROR_LOG_INCOMPLETE = "the log of {mirror} is not complete at that time"
+    MIRROR_SILENT = "{mirror} has never logged: mirroring is off, or its logs do not arrive"
+    LOG_LOSS = "log loss: as many lines of the primary are lost too"
+    UNKNOWN_VERSION = "a pod of unknown version may have received the copy"
+
+
+class Line(msgspec.Struct, gc=False):
+    """One observation as pairing sees it. Times in µs since the epoch.
+
+    Attributes:
+        side: The part it plays for the policy.
+        mirror: Index of the mirror group, for mirror sides; 0 otherwise.
+        start_us: Start of the stream.
+        end_us: End of the stream, not before `start_us`.
+        code: Response code; 0 when the client left before a response.
+        traits: `collector.traits` bits.
+        attempt: `x-envoy-attempt-count`, 0 where it is not logged.
+        pod: A number that stands for the pod that wrote the line.
+        line_id: Identity among the pod's lines.
+        where: Whatever tells the caller where the line is; never looked at.
+    """
+
+    side: int
+    mirror: int
+    start_us: int
+    end_us: int
+    code: int
+    traits: int
+    attempt: int
+    pod: int
+    line_id: int
+    where: Any = None
+
+
+class MirrorGroup(msgspec.Struct, frozen=True):
+    """All mirrors of a route that send to one destination.
+
+    `percents` holds each mirror's percentage in descending order: two mirror policies to one
+    destination owe two copies of one request.
+    """
+
+    name: str
+    percents: tuple[float, ...]
+
+    @property
+    def certain(self) -> int:
+        """How many copies every request owes."""
+        return sum(percent >= 100 for percent in self.percents)
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What the policy in force asks of an episode. Times in µs.
+
+    Attributes:
+        mirrors: The mirror groups; empty when no mirror is in force.
+        horizon_us: Largest gap between lines of one episode, and between an attempt and the retry.
+        exempt: A reason that frees all requests of the episode, or None.
+        senders_logged: The senders' logs are complete, so that a copy without a request is an
+            orphan.
+        primary_logged: The primary's logs are complete, so that a line lacking there is lost.
+        cap: Most lines of an episode that are judged.
+    """
+
+    mirrors: tuple[MirrorGroup, ...]
+    horizon_us: int = 5_000_000
+    exempt: Reason | None = None
+    senders_logged: bool = False
+    primary_logged: bool = False
+    cap: int = 1000
+
+
+class Finding(msgspec.Struct):
+    """One verdict that is not plain `matched`, with the lines it rests on.
+
+    `count` is above 1 only for ambiguous lines that are told together. `mirror` is the index of
+    the mirror group concerned.
+    """
+
+    verdict: Verdict
+    reason: Reason
+    start_us: int
+    lines: list[Line]
+    mirror: int = 0
+    count: int = 1
+
+
+class Judgement(msgspec.Struct):
+    """All that is said of one episode (or, added up, of many).
+
+    Attributes:
+        counts: How many of each verdict.
+        findings: What is not matched, unsampled or exempt.
+        requests: Live requests on the route, of any verdict.
+        requests_high: The most that the lines allow.
+        status_differs: Matched pairs whose status differs.
+        paired: Matched pairs whose status could be compared.
+        control: Requests of which a sender's line says that the primary answered.
+        control_lost: Those of them without a line of the primary: lost in shipping.
+    """
+
+    counts: dict[Verdict, int] = {}
+    findings: list[Finding] = []
+    requests: int = 0
+    requests_high: int = 0
+    status_differs: int = 0
+    paired: int = 0
+    control: int = 0
+    control_lost: int = 0
+
+    def add(self, verdict: Verdict, count: int) -> None:
+        """Adds `count` of a verdict, without a finding."""
+        if count:
+            self.counts[verdict] = self.counts.get(verdict, 0) + count
+
+    def find(self, finding: Finding) -> None:
+        """Adds a finding and counts it."""
+        self.add(finding.verdict, finding.count)
+        self.findings.append(finding)
