@@ -1,0 +1,242 @@
+"""All settings: names, defaults, units, and what contradicts what.
+
+`collector.environment` reads them; objects get theirs by argument. Secrets are never printed,
+and can be given as the name of a file that holds them (`…_file`).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from collector.errors import UsageError
+
+PREFIX: Final = "MIRRORPROOF_"
+"""Of every environment variable that is ours."""
+
+
+def _split(value: object) -> object:
+    """`a, b` as the list that it means; lists stay."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def parse_partitions(text: str) -> tuple[int, ...]:
+    """`0-3,7` as numbers, sorted, each once. Raises ValueError."""
+    found: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,5})(?:\s*-\s*(\d{1,5}))?\s*", part)
+        if not match:
+            raise ValueError(f"{text!r} is no list of partitions like 0-3,7")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if first > last:
+            raise ValueError(f"{part.strip()!r} goes backwards")
+        found.update(range(first, last + 1))
+    return tuple(sorted(found))
+
+
+def _partitions(value: object) -> object:
+    return parse_partitions(value) if isinstance(value, str) else value
+
+
+_Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def _exclusive(section: BaseModel, *names: str) -> None:
+    """Raises ValueError when more than one of the settings is set."""
+    given = [name for name in names if getattr(section, name) is not None]
+    if len(given) > 1:
+        raise ValueError(f"{' and '.join(given)} contradict each other; set one of them")
+
+
+def read_secret(value: SecretStr | None, file: Path | None, name: str) -> str | None:
+    """A secret, given itself or by its file; None: neither is set.
+
+    Raises:
+        UsageError: The file cannot be read; `name` says which setting names it.
+    """
+    if value is not None:
+        return value.get_secret_value()
+    if file is None:
+        return None
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise UsageError(f"{name}: cannot read {file}: {reason}") from error
+
+
+class KafkaSettings(_Section):
+    """Where the logs come from."""
+
+    bootstrap_servers: _Texts = Field(
+        default=("localhost:9092",),
+        description="Brokers to begin with, HOST:PORT, comma separated.",
+    )
+    topics: _Texts = Field(
+        default=("istio-access-logs",), description="Topics to read, comma separated."
+    )
+    group: str = Field(
+        default="mirrorproof", description="Consumer group; its offsets only inform lag tools."
+    )
+    partitions: Annotated[tuple[int, ...] | None, NoDecode, BeforeValidator(_partitions)] = Field(
+        default=None,
+        description="Partitions to read without a consumer group, as 0-3,7. "
+        "Unset: the group shares them out.",
+    )
+    initial_offset: Literal["earliest", "latest"] = Field(
+        default="earliest", description="Where to begin in a partition that was never read."
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="How to talk to the brokers."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        default=None, description="How to authenticate over SASL_*."
+    )
+    username: str | None = Field(default=None, description="SASL user.")
+    password: SecretStr | None = Field(default=None, description="SASL password.")
+    password_file: Path | None = Field(default=None, description="File with the SASL password.")
+    ca_file: Path | None = Field(
+        default=None,
+        description="Authorities that sign the brokers' certificates, PEM. Unset: the system's.",
+    )
+    cert_file: Path | None = Field(default=None, description="Our certificate for mutual TLS, PEM.")
+    key_file: Path | None = Field(default=None, description="Private key of cert_file, PEM.")
+    batch_records: int = Field(
+        default=5_000, ge=1, le=100_000, description="Most records in one transaction."
+    )
+    batch_wait_ms: int = Field(
+        default=250, ge=1, le=10_000, description="How long to wait for records, milliseconds."
+    )
+    end_check_s: float = Field(
+        default=5.0,
+        gt=0,
+        le=300,
+        description="How often to ask the brokers for end offsets, seconds.",
+    )
+    stall_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="A partition that has records and brings none for so many "
+        "seconds is sought again, then the client is replaced.",
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        _exclusive(self, "password", "password_file")
+        with_sasl = self.security_protocol.startswith("SASL")
+        if with_sasl != (self.sasl_mechanism is not None):
+            raise ValueError("sasl_mechanism and security_protocol SASL_* need each other")
+        if with_sasl and (self.username is None or not (self.password or self.password_file)):
+            raise ValueError("SASL needs username and password or password_file")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file need each other")
+        has_files = self.ca_file is not None or self.cert_file is not None
+        if has_files and not self.security_protocol.endswith("SSL"):
+            raise ValueError("ca_file and cert_file need security_protocol SSL or SASL_SSL")
+        return self
+
+    def secret(self) -> str | None:
+        """The SASL password. Raises UsageError: password_file cannot be read."""
+        return read_secret(self.password, self.password_file, "kafka.password_file")
+
+
+class DatabaseSettings(_Section):
+    """Where everything is kept."""
+
+    url: SecretStr | None = Field(
+        default=None,
+        description="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE. "
+        "Unset: sqlite:///mirrorproof.db.",
+    )
+    url_file: Path | None = Field(default=None, description="File with the database URL.")
+    pool_size: int = Field(
+        default=5, ge=1, le=100, description="Connections kept open (PostgreSQL)."
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        _exclusive(self, "url", "url_file")
+        return self
+
+    def address(self) -> str:
+        """The database URL, with its password. Raises UsageError: url_file cannot be read."""
+        given = read_secret(self.url, self.url_file, "database.url_file")
+        return given or "sqlite:///mirrorproof.db"
+
+
+class CollectorSettings(_Section):
+    """How lines are read and stored."""
+
+    cluster: str = Field(default="", description="Cluster of the pods whose envelope names none.")
+    containers: _Texts = Field(
+        default=("istio-proxy",),
+        description="Containers whose lines count; lines of others are ignored. "
+        "Lines of an unknown container always count.",
+    )
+    keep_query: _Texts = Field(
+        default=(),
+        description="Query parameters stored readably, comma separated; * keeps all. "
+        "The values of the others are replaced before anything is stored.",
+    )
+    policy_refresh_s: float = Field(
+        default=3.0, gt=0, le=60, description="How often to look for changed policies, seconds."
+    )
+    poison_limit: int = Field(
+        default=1_000,
+        ge=1,
+        description="Quarantined lines in a row, without one good, that stop a partition.",
+    )
+    owner: str = Field(
+        default="",
+        description="Name of this process in the database. Unset: host name and process id.",
+    )
+
+
+class LogSettings(_Section):
+    """The logs of mirrorproof itself."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least important level that is logged."
+    )
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="auto: readable on a terminal, JSON elsewhere."
+    )
+
+
+class VerifierSettings(_Section):
+    """How windows are settled."""
+
+
+class Settings(BaseSettings):
+    """All settings of the product. Made by `load`, handed on by argument."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    collector: CollectorSettings = Field(default_factory=CollectorSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+    verifier: VerifierSettings = Field(default_factory=VerifierSettings)
