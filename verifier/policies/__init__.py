@@ -1,0 +1,1 @@
+"""Policies: which requests owe which copies, read from the mesh's own configuration."""

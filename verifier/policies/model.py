@@ -45,7 +45,9 @@ class Condition(msgspec.Struct, frozen=True):
     """One entry of a route's `match` list: all that is set must hold.
 
     `hidden` names what an access log cannot show (`headers.x-user`, `sourceLabels`), so that
-    the condition can be refuted by a line but never confirmed.
+    the condition can be refuted by a line but never confirmed. `query` matches the first value of
+    each named query parameter. Conditions of a lower `rank` are asked first (Gateway API sorts by
+    how specific they are); a VirtualService's all have rank 0 and are asked in order.
     """
 
     path: StringMatch | None = None
@@ -53,6 +55,30 @@ class Condition(msgspec.Struct, frozen=True):
     authority: StringMatch | None = None
     port: int | None = None
     hidden: tuple[str, ...] = ()
+    query: tuple[tuple[str, StringMatch], ...] = ()
+    rank: int = 0
+
+    def always_holds(self) -> bool:
+        """Whether every request of the host fulfils this condition."""
+        parts = (self.path, self.method, self.authority, self.port)
+        return not (self.hidden or self.query) and all(part is None for part in parts)
+
+
+class Lint(msgspec.Struct, frozen=True, order=True):
+    """Something in a policy that a person should look at.
+
+    Attributes:
+        severity: `error` (no copy will be made, or none can be told from live traffic),
+            `warning` (probably not what was meant), `note` (good to know).
+        where: `FILE document N FIELD`.
+        code: Stable name of the rule, for filters and tests.
+        message: One sentence: what it is, and what to do.
+    """
+
+    severity: str
+    where: str
+    code: str
+    message: str
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -86,7 +112,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         route_name: The http route's `name`, which client lines log, or empty.
         rules: What the user accepts.
         valid_from_us: When it came into force, µs since the epoch; None: since ever.
-        source: `FILE document N`, for messages.
+        source: `FILE document N` and the field of the route, for messages.
+        resource: What the route belongs to, `KIND NAMESPACE/NAME`: among the routes of one
+            resource the first that matches wins.
+        route_hosts: The canonical hosts whose requests the route may take; `*` and
+            `*.example.com` are wildcards.
+        lints: What its reader noticed, see `verifier.policies.lint`.
     """
 
     name: str
@@ -101,3 +132,34 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     rules: Rules = Rules()
     valid_from_us: int | None = None
     source: str = ""
+    resource: str = ""
+    route_hosts: tuple[str, ...] = ()
+    lints: tuple[Lint, ...] = ()
+
+    def mirrors_to(self, destination: Destination) -> tuple[Mirror, ...]:
+        """Its mirrors to a destination, in order; several mean several copies a request."""
+        return tuple(one for one in self.mirrors if covers(one.destination, destination))
+
+    def mirror_of(self, destination: Destination) -> Mirror | None:
+        """Its first mirror to a destination, or None."""
+        return next((one for one in self.mirrors if covers(one.destination, destination)), None)
+
+    def percent(self, destination: Destination) -> float:
+        """The share of requests that owe a destination at least one copy, 0 to 100.
+
+        All mirrors of a route share one draw, so this is the largest, not the sum.
+        Source: Envoy `shouldShadow` on the stream id.
+        """
+        return max((one.percent for one in self.mirrors_to(destination)), default=0.0)
+
+    def is_live(self, destination: Destination) -> bool:
+        """Whether the route sends live traffic to a destination."""
+        return any(covers(one.destination, destination) for one in self.live)
+
+
+def covers(declared: Destination, actual: Destination) -> bool:
+    """Whether a declared destination reaches the pods of an actual one.
+
+    A destination without a subset reaches every pod of its host.
+    """
+    return declared.host == actual.host and declared.subset in ("", actual.subset)

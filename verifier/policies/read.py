@@ -1,0 +1,153 @@
+"""Policy files → policies. The only module of this package that reads files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from collector.errors import UsageError
+from verifier.policies import gateway_api, istio
+from verifier.policies.documents import MAX_BYTES, parse_documents
+from verifier.policies.model import Policy
+from verifier.policies.names import SubsetTable, read_destination_rule
+from verifier.policies.node import Node, one_line
+from verifier.policies.short import read_short
+
+_SUFFIXES: Final = (".yaml", ".yml", ".json")
+
+
+def read_policies(paths: Sequence[Path]) -> tuple[Policy, ...]:
+    """The policies of all files together, in their order.
+
+    A DestinationRule in one file serves the VirtualServices of all. A folder stands for its
+    `.yaml`, `.yml` and `.json` files, by name. Kinds without routes are skipped.
+
+    Raises:
+        UsageError: A file cannot be read, a field is wrong, or there is no policy at all. The
+            message is one line with file, document and field.
+    """
+    documents = [
+        document
+        for path in paths
+        for file in _files(path)
+        for document in parse_documents(_read(file), str(file))
+    ]
+    names = ", ".join(str(path) for path in paths)
+    return policies_of(documents, one_line(names))
+
+
+def policies_of(documents: Sequence[Node], source: str) -> tuple[Policy, ...]:
+    """The policies of parsed documents; the pure part of `read_policies`.
+
+    Args:
+        documents: Of all files.
+        source: What to call them all in a message.
+
+    Raises:
+        UsageError: A field is wrong, or there is no policy at all.
+    """
+    kinds = [(document, _kind(document)) for document in documents]
+    context = _context(kinds)
+    found: dict[str, Policy] = {}
+    for document, kind in kinds:
+        for policy in _policies(document, kind, context):
+            before = found.setdefault(policy.name, policy)
+            if before is not policy and not _same(before, policy):
+                raise UsageError(
+                    f"{policy.source}: policy {policy.name} differs from that of {before.source}"
+                )
+    if not found:
+        raise UsageError(
+            f"{source}: no policy inside: needs a VirtualService with http routes, an HTTPRoute "
+            "or a list of policies"
+        )
+    return tuple(found.values())
+
+
+def _same(one: Policy, two: Policy) -> bool:
+    """Whether two policies say the same, wherever they are written."""
+    return (one.match, one.earlier, one.live, one.mirrors, one.rules, one.valid_from_us) == (
+        two.match,
+        two.earlier,
+        two.live,
+        two.mirrors,
+        two.rules,
+        two.valid_from_us,
+    )
+
+
+def _files(path: Path) -> list[Path]:
+    """The file itself, or the policy files of a folder; hidden ones are not meant."""
+    try:
+        if not path.is_dir():
+            return [path]
+        found = [file for file in path.iterdir() if file.suffix in _SUFFIXES]
+        files = sorted(file for file in found if file.name[0] != "." and not file.is_dir())
+    except (OSError, ValueError) as err:
+        raise UsageError(f"{one_line(str(path))}: cannot be read: {_reason(err)}") from err
+    if not files:
+        raise UsageError(f"{one_line(str(path))}: holds no .yaml, .yml or .json file")
+    return files
+
+
+def _read(path: Path) -> bytes:
+    """At most one byte more than a policy file may have."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as err:
+        raise UsageError(f"{one_line(str(path))}: cannot be read: {_reason(err)}") from err
+
+
+def _reason(err: Exception) -> str:
+    return err.strerror if isinstance(err, OSError) and err.strerror else one_line(str(err))
+
+
+def _kind(document: Node) -> str:
+    """The kind of a document when it is one of ours, `policies` for the short form, or empty.
+
+    Raises:
+        UsageError: It is no resource and no short form, or of an unknown API version.
+    """
+    kind = document.get("kind").text("")
+    if not kind:
+        document.only(("policies",))  # names the nearest known field
+        return "policies"
+    group, _, version = document.get("apiVersion").text("").rpartition("/")
+    if kind in ("VirtualService", "DestinationRule") and group in (istio.GROUP, ""):
+        if not group or version not in istio.VERSIONS:
+            known = ", ".join(f"{istio.GROUP}/{known}" for known in istio.VERSIONS)
+            raise document.get("apiVersion").error(f"must be one of {known}")
+        return kind
+    if kind == "HTTPRoute" and group == gateway_api.GROUP:
+        return kind
+    return ""
+
+
+def _context(kinds: Sequence[tuple[Node, str]]) -> istio.Context:
+    """What the resources of all files know together."""
+    resources = [document for document, kind in kinds if kind not in ("", "policies")]
+    namespaces = frozenset(istio.resource_name(document)[0] for document in resources)
+    context = istio.Context(SubsetTable(), namespaces, {})
+    delegates = {}
+    for document, kind in kinds:
+        spec = document.get("spec")
+        if kind == "DestinationRule":
+            namespace, _ = istio.resource_name(document)
+            host, subsets = read_destination_rule(spec, namespace, namespaces)
+            context.subsets.declare(host, subsets)
+        elif kind == "VirtualService" and not spec.get("hosts").items():
+            delegates["/".join(istio.resource_name(document))] = spec
+    context.delegates = delegates
+    return context
+
+
+def _policies(document: Node, kind: str, context: istio.Context) -> list[Policy]:
+    if kind == "policies":
+        return read_short(document, context)
+    if kind == "VirtualService":
+        return istio.read_virtual_service(document, context)
+    if kind == "HTTPRoute":
+        return gateway_api.read_http_route(document, context)
+    return []
