@@ -63,6 +63,7 @@ def judge(lines: list[Line], terms: Terms) -> Judgement:
     readable = [line for line in episode if not line.traits & _UNREADABLE]
     doubtful = [line for line in episode if line.traits & _UNREADABLE]
     roles = _roles(readable)
+    _take_declared_live(roles, terms)
     requests = count_requests(
         roles.clients, roles.attempts, len(roles.bypassing), terms.horizon_us
     )
@@ -125,6 +126,16 @@ def _roles(readable: list[Line]) -> _Roles:
         else:
             plain[Side(line.side)].append(line)
     return roles
+
+
+def _take_declared_live(roles: _Roles, terms: Terms) -> None:
+    """Rule: where the policy itself sends live traffic to a mirror, unmarked lines are attempts."""
+    for group, mirror in enumerate(terms.mirrors):
+        if mirror.live and group in roles.arrivals:
+            references = roles.attempts + roles.clients
+            arrived = sort_arrivals(roles.arrivals[group], references)
+            roles.attempts.extend(arrived.live)
+            roles.arrivals[group] = arrived.copies + arrived.unmarked
 
 
 def _measure(roles: _Roles, requests: Requests, terms: Terms, group: int) -> _Copies:

@@ -103,11 +103,13 @@ class MirrorGroup(msgspec.Struct, frozen=True):
     """All mirrors of a route that send to one destination.
 
     `percents` holds each mirror's percentage in descending order: two mirror policies to one
-    destination owe two copies of one request.
+    destination owe two copies of one request. `live` tells that the policy sends live traffic
+    there too, so that such traffic is no leak.
     """
 
     name: str
     percents: tuple[float, ...]
+    live: bool = False
 
     @property
     def certain(self) -> int:
