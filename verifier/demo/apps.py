@@ -76,9 +76,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    do_GET = do_HEAD = do_POST = _answer  # noqa: N815 - the names that http.server calls
+    do_GET = do_HEAD = do_POST = _answer
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as inherited
+    def log_message(self, format: str, *args: object) -> None:
         """Writes nothing: the demo's terminal belongs to its table."""
 
 

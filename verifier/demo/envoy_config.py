@@ -100,7 +100,10 @@ def render_routes(route: Route, version: int) -> dict[str, Any]:
         route: What to do with requests to `forecast`.
         version: Counts up; Envoy shows it once the routes are in force.
     """
-    action = _live_action(route) | {"timeout": f"{route.timeout_s:g}s", "retry_policy": RETRY_POLICY}
+    action = _live_action(route) | {
+        "timeout": f"{route.timeout_s:g}s",
+        "retry_policy": RETRY_POLICY,
+    }
     if route.mirror_percent > 0:
         action["request_mirror_policies"] = [_mirror_policy(route)] * route.mirrors
     names = ["forecast", f"forecast.{NAMESPACE}", HOST]

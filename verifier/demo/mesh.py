@@ -51,13 +51,13 @@ class Sidecar:
         """Where Envoy writes the address of its admin interface."""
         return self.folder / f"{self.pod.name}.admin"
 
-    def ask(self, path: str) -> Any:  # noqa: ANN401 - whatever Envoy answers
+    def ask(self, path: str) -> Any:
         """The JSON that the admin interface answers, or None while it does not."""
         try:
             address = self.admin_file.read_text().strip()
             if not address:
                 return None
-            with urllib.request.urlopen(  # noqa: S310 - the scheme is ours
+            with urllib.request.urlopen(
                 f"http://{address}/{path}", timeout=_ADMIN_TIMEOUT_S
             ) as answer:
                 return json.load(answer)

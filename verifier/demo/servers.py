@@ -56,6 +56,7 @@ class Servers:
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
+                env={},  # the broker takes each of its options from variables too
                 process_group=self._guard.pid,
             )
         self._running.append(process)
