@@ -1,0 +1,92 @@
+# Everything a developer runs. Each target sets up what it needs: a virtual environment in .venv
+# with what requirements.lock names. Only Python 3.11+ and a package index must be there already.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+VENV := .venv
+PY := $(VENV)/bin/python
+# For the program or for pytest: make demo ARGS=--help, make test ARGS="-k parse"
+ARGS ?=
+# How many tests run at the same time.
+TEST_WORKERS ?= 2
+
+# A user's own pip settings must not send packages past the virtual environment.
+export PIP_USER := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: $(VENV)/installed ## Show the product on a small mesh of real proxies (ARGS are passed)
+	@$(VENV)/bin/mirrorproof demo $(ARGS)
+
+.PHONY: test
+test: $(VENV)/installed ## Run the tests and print branch coverage (ARGS go to pytest)
+	@$(PY) -m pytest -n $(TEST_WORKERS) -m "not slow" --cov --cov-report=term:skip-covered $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/installed ## Check style, types and the direction of imports
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+.PHONY: format
+format: $(VENV)/installed ## Put the code into the common form
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+.PHONY: wheel
+wheel: $(VENV)/installed ## Build the wheel into dist/
+	@$(PY) -m hatchling build -t wheel
+
+# Without addresses: whoever installs uses the index that their pip is set to.
+.PHONY: lock
+lock: ## Resolve all dependencies anew into requirements.lock
+	@python=$$(sh -c "$$FIND_PYTHON") && tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
+	"$$python" -m venv "$$tools" && "$$tools/bin/python" -m pip install --quiet pip-tools && \
+	CUSTOM_COMPILE_COMMAND="make lock" "$$tools/bin/python" -m piptools compile --quiet --upgrade \
+		--extra postgres --extra demo --extra test --strip-extras --allow-unsafe \
+		--generate-hashes --no-annotate --no-emit-find-links --no-emit-index-url \
+		--no-emit-trusted-host --output-file requirements.lock pyproject.toml
+
+.PHONY: clean
+clean: ## Remove all that was made: environment, caches, dist/
+	rm -rf $(VENV) dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Prints the interpreter to use, the one that PYTHON names or the first that is new enough.
+define FIND_PYTHON
+if [ -n "$$PYTHON" ]; then set -- "$$PYTHON"; else
+	set -- python3 python3.14 python3.13 python3.12 python3.11; fi
+for python do
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
+	"$$python" -c 'import venv, ensurepip' 2>/dev/null && echo "$$python" && exit
+	bare="$$python"
+done
+if [ -n "$$bare" ]; then
+	echo "make: $$bare has no venv or ensurepip: install them (on Debian: python3-venv)" >&2
+else
+	echo "make: no Python 3.11 or newer here ($$*): name one with make PYTHON=…" >&2
+fi
+exit 1
+endef
+export FIND_PYTHON PYTHON
+
+# A virtual environment knows its own path: in a folder that was moved, or when its Python is
+# gone, it is made again.
+ifneq ($(shell $(PY) -c '' 2>/dev/null && cat $(VENV)/home 2>/dev/null),$(CURDIR))
+$(shell rm -f $(VENV)/locked)
+endif
+
+$(VENV)/locked: requirements.lock
+	@python=$$(sh -c "$$FIND_PYTHON") && rm -rf $(VENV) && \
+	echo "make: setting up $(VENV), once; this takes about a minute" && "$$python" -m venv $(VENV)
+	@$(PY) -m pip install --quiet --require-hashes --requirement requirements.lock
+	@printf '%s\n' "$(CURDIR)" > $(VENV)/home && touch $@
+
+$(VENV)/installed: $(VENV)/locked pyproject.toml
+	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
