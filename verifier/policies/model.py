@@ -136,6 +136,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     route_hosts: tuple[str, ...] = ()
     lints: tuple[Lint, ...] = ()
 
+    def destinations(self) -> tuple[Destination, ...]:
+        """Its live destinations and those of its mirrors, each once, in order."""
+        live = [one.destination for one in self.live]
+        return tuple(dict.fromkeys([*live, *(one.destination for one in self.mirrors)]))
+
     def mirrors_to(self, destination: Destination) -> tuple[Mirror, ...]:
         """Its mirrors to a destination, in order; several mean several copies a request."""
         return tuple(one for one in self.mirrors if covers(one.destination, destination))

@@ -97,24 +97,33 @@ def _foreign(token: re.Match[str]) -> bool:
 def shape_of(pattern: str) -> Shape:
     """How much a pattern can backtrack, judged from its text."""
     shape = Shape()
-    groups: list[bool] = []  # for each open group: does it hold a choice or a repeat
+    groups = [_Group()]
     for token in _TOKEN.finditer(pattern):
         text = token["text"]
         if text[0] == "(" and not text.endswith(")"):
-            groups.append(False)
+            groups.append(_Group())
             continue
-        inner = groups.pop() if text == ")" and groups else False
-        changed = _count(shape, text, token["quantifier"], inner)
-        if groups and (changed or inner):
-            groups[-1] = True
+        if text == "|":
+            groups[-1].branches += 1
+            continue
+        closed = groups.pop() if text == ")" and len(groups) > 1 else _Group()
+        shape.choices *= closed.branches
+        groups[-1].varies |= closed.varies or closed.branches > 1
+        groups[-1].varies |= _repeat(shape, token["quantifier"], closed)
+    shape.choices *= groups[0].branches
     return shape
 
 
-def _count(shape: Shape, text: str, quantifier: str, inner: bool) -> bool:
-    """Adds one token to a shape; tells whether it is a choice or a repeat."""
-    if text == "|":
-        shape.choices += 1
-        return True
+class _Group(msgspec.Struct):
+    """An open group of a pattern: its alternatives, and whether a part of it may vary."""
+
+    branches: int = 1
+    varies: bool = False
+
+
+def _repeat(shape: Shape, quantifier: str, group: _Group) -> bool:
+    """Adds the quantifier behind a token or group; tells whether it lets the length vary."""
+    inner = group.varies or group.branches > 1
     fixed = quantifier[:1] == "{" and "," not in quantifier
     if not quantifier or (fixed and not inner):
         return False

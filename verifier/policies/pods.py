@@ -73,9 +73,7 @@ class PodVersions:
 
     def __init__(self, policies: Iterable[Policy]) -> None:
         policies = tuple(policies)
-        used = dict.fromkeys(
-            one.destination for policy in policies for one in (*policy.live, *policy.mirrors)
-        )
+        used = dict.fromkeys(one for policy in policies for one in policy.destinations())
         subsets = {
             Destination(one.host, one.name): one for policy in policies for one in policy.subsets
         }
@@ -136,7 +134,9 @@ class PodVersions:
     def _resolve(self, pod: Identity, server_name: Destination | None) -> Destination | None:
         owning = self._owning(pod, server_name)
         hosts = {one.host for one in owning}
-        if not hosts:
+        if server_name is not None and server_name.host in self._hosts:
+            hosts = {server_name.host}
+        elif not hosts:
             near = (one for one in self._services if pod.namespace in ("", one.namespace))
             hosts = {one.host for one in near}
         labels = dict(pod.labels)

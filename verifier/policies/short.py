@@ -87,8 +87,10 @@ def _policy(entry: Node, context: Context) -> Policy:
 
 def _names(entry: Node) -> tuple[str, str]:
     """Namespace and name: from `name`, and what it leaves out from `host`."""
-    service = entry.get("host").text().lower().rstrip(".").split(".")
-    home = service[1] if len(service) == 2 or service[2:3] == ["svc"] else "default"
+    host = entry.get("host").text().lower()
+    service = host.rstrip(".").split(".")
+    of_service = service[2:3] == ["svc"] or (len(service) == 2 and not host.endswith("."))
+    home = service[1] if of_service else "default"
     namespace, slash, name = entry.get("name").text("").rpartition("/")
     if slash and not (namespace and name):
         raise entry.get("name").error("must be NAME or NAMESPACE/NAME")
