@@ -1,0 +1,143 @@
+"""Policy versions as the collector sees them: names, hosts, and when each is in force.
+
+What a policy demands is the verifier's business; here its document is text. A version is never
+changed: a new one ends the one before it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from collector.db.tables import instance, policy_version
+
+WATCHED_AFTER_END_US: Final = 3_600_000_000
+"""Lines about a policy that ended may still arrive for an hour."""
+_FORGET_INSTANCE_US: Final = 24 * 3_600_000_000
+_DIGEST_BYTES: Final = 16
+
+
+class PolicyRecord(msgspec.Struct, frozen=True):
+    """A policy as it is stored.
+
+    Attributes:
+        name: Its name, the same over all its versions.
+        document: The policy itself, as JSON text.
+        hosts: Every host to watch for it, canonical.
+        valid_from_us: When it comes into force, µs since the epoch. None: a first version since
+            ever, a later one from when it is recorded.
+    """
+
+    name: str
+    document: str
+    hosts: tuple[str, ...]
+    valid_from_us: int | None = None
+
+
+class Watched(msgspec.Struct, frozen=True):
+    """What collectors store lines about.
+
+    Attributes:
+        hosts: Hosts of all versions in force, or until lately.
+        policy_version_id: The newest version among all, 0: there is none.
+    """
+
+    hosts: tuple[str, ...]
+    policy_version_id: int
+
+
+def record_versions(
+    connection: Connection, policies: Iterable[PolicyRecord], now_us: int
+) -> list[int]:
+    """Records policies that are new or changed; unchanged ones make no version.
+
+    Args:
+        connection: In a write transaction.
+        policies: The policies as they are now. Others stay as they are, see `end_versions`.
+        now_us: Wall clock.
+
+    Returns:
+        The ids of the new versions, in the order given.
+    """
+    made = (_record(connection, policy, now_us) for policy in policies)
+    return [version for version in made if version is not None]
+
+
+def _record(connection: Connection, policy: PolicyRecord, now_us: int) -> int | None:
+    hosts = json.dumps(sorted(policy.hosts))
+    text = f"{policy.document}\n{hosts}".encode("utf-8", "replace")
+    digest = blake2b(text, digest_size=_DIGEST_BYTES).digest()
+    last = connection.execute(
+        select(policy_version)
+        .where(policy_version.c.name == policy.name)
+        .order_by(policy_version.c.id.desc())
+        .limit(1)
+    ).one_or_none()
+    if last is not None and last.valid_to_us is None and bytes(last.digest) == digest:
+        return None
+    valid_from_us = policy.valid_from_us
+    if last is not None:
+        valid_from_us = now_us if valid_from_us is None else valid_from_us
+        _end(connection, policy.name, valid_from_us)
+    values = {
+        "name": policy.name,
+        "document": policy.document,
+        "hosts": hosts,
+        "digest": digest,
+        "valid_from_us": valid_from_us,
+        "recorded_us": now_us,
+    }
+    done = connection.execute(insert(policy_version).values(values).returning(policy_version.c.id))
+    return int(done.scalar_one())
+
+
+def end_versions(connection: Connection, names: Sequence[str], now_us: int) -> None:
+    """Ends policies that are no more, now."""
+    for name in names:
+        _end(connection, name, now_us)
+
+
+def _end(connection: Connection, name: str, at_us: int) -> None:
+    connection.execute(
+        update(policy_version)
+        .where(policy_version.c.name == name, policy_version.c.valid_to_us.is_(None))
+        .values(valid_to_us=at_us)
+    )
+
+
+def watched_hosts(connection: Connection, now_us: int) -> Watched:
+    """What is to be stored at the moment."""
+    ended_us = now_us - WATCHED_AFTER_END_US
+    documents = connection.scalars(
+        select(policy_version.c.hosts).where(
+            or_(policy_version.c.valid_to_us.is_(None), policy_version.c.valid_to_us > ended_us)
+        )
+    )
+    hosts = {host for document in documents for host in json.loads(document)}
+    newest = connection.scalar(select(func.max(policy_version.c.id)))
+    return Watched(tuple(sorted(hosts)), newest or 0)
+
+
+def acknowledge(
+    connection: Connection, owner: str, policy_version_id: int, started_us: int, now_us: int
+) -> None:
+    """A collector says that it lives and which version it watches; long-dead ones are removed."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    values = {"policy_version_id": policy_version_id, "seen_us": now_us}
+    connection.execute(
+        dialect.insert(instance)
+        .values(owner=owner, started_us=started_us, **values)
+        .on_conflict_do_update(index_elements=[instance.c.owner], set_=values)
+    )
+    connection.execute(delete(instance).where(instance.c.seen_us < now_us - _FORGET_INSTANCE_US))
+
+
+def sign_off(connection: Connection, owner: str) -> None:
+    """A collector ends: nobody waits for its acknowledgement any more."""
+    connection.execute(delete(instance).where(instance.c.owner == owner))

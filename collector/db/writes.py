@@ -1,0 +1,186 @@
+"""Writes batches: rows, batch row, position and node life in one transaction.
+
+Either all of it is there or nothing; a process may die at any moment in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, func, insert
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DataError, SQLAlchemyError
+
+from collector.batch import Batch
+from collector.db import positions
+from collector.db.dimensions import Dimensions
+from collector.db.engine import as_our_error, writing
+from collector.db.partitions import Partitions
+from collector.db.positions import Claim
+from collector.db.rows import COLUMNS, Row, pack_rows, row_of
+from collector.db.tables import batch as batch_table
+from collector.db.tables import node_life, quarantine
+from collector.redact import PathRedactor
+from collector.source import Partition
+
+_NODE_STEP_US: Final = 1_000_000
+"""A node's life is written again when it is so much later: its row is hot between replicas."""
+_COPY: Final = f"COPY observation ({', '.join(COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+_INSERT: Final = (
+    f"INSERT INTO observation ({', '.join(COLUMNS)}) "  # noqa: S608 - our own names
+    f"VALUES ({', '.join('?' * len(COLUMNS))})"
+)
+
+
+class Writer:
+    """Writes what one collector read.
+
+    Args:
+        engine: The database.
+        paths: Hides query values.
+    """
+
+    def __init__(self, engine: Engine, paths: PathRedactor) -> None:
+        self._engine = engine
+        self._paths = paths
+        self._dimensions = Dimensions(engine)
+        self._partitions = Partitions(engine)
+        self._nodes: dict[tuple[str, str], int] = {}
+
+    def write(
+        self, batches: Sequence[Batch], claims: Mapping[Partition, Claim], now_us: int
+    ) -> None:
+        """Writes batches of different partitions in one transaction.
+
+        Args:
+            batches: In any order, several of one partition in the order of their offsets.
+            claims: The right to write each of them.
+            now_us: Wall clock: the time of ingestion.
+
+        Raises:
+            Fenced: One of the partitions has another owner; nothing was written.
+            Retryable: The database did not answer; something may have been written.
+            UsageError: The database refuses us.
+        """
+        try:
+            self._partitions.cover(now_us)
+            self._dimensions.learn(seen.observation for b in batches for seen in b.seen)
+            with writing(self._engine) as connection:
+                nodes = self._write_all(connection, batches, claims, now_us)
+        except DataError:
+            raise
+        except SQLAlchemyError as error:
+            raise as_our_error(error, self._engine.url) from error
+        self._nodes.update(nodes)
+
+    def _write_all(
+        self,
+        connection: Connection,
+        batches: Sequence[Batch],
+        claims: Mapping[Partition, Claim],
+        now_us: int,
+    ) -> dict[tuple[str, str], int]:
+        rows: list[Row] = []
+        # Everybody locks positions in this order.
+        for one in sorted(batches, key=lambda found: (found.partition, found.from_offset)):
+            held = claims[one.partition]
+            span = (one.from_offset, one.to_offset)
+            positions.advance(connection, held, span, one.watermark_us, now_us)
+            rows += self._rows(one, _insert_batch(connection, one, now_us), now_us)
+            _insert_poison(connection, one, now_us)
+            if one.stop_reason:
+                positions.stop(connection, held, one.stop_reason, now_us)
+        insert_rows(connection, rows)
+        nodes = self._new_life(batches)
+        _upsert_nodes(connection, nodes)
+        return nodes
+
+    def _rows(self, one: Batch, batch_id: int, now_us: int) -> list[Row]:
+        ids, head, paths = self._dimensions.ids, (now_us, batch_id), self._paths
+        return [row_of(s.observation, s.offset, s.item, ids, head, paths) for s in one.seen]
+
+    def _new_life(self, batches: Sequence[Batch]) -> dict[tuple[str, str], int]:
+        """Nodes that were alive notably later than we wrote last."""
+        latest: dict[tuple[str, str], int] = {}
+        for one in batches:
+            for node, alive_us in one.nodes.items():
+                latest[node] = max(alive_us, latest.get(node, 0))
+        return {
+            node: alive_us
+            for node, alive_us in latest.items()
+            if alive_us >= self._nodes.get(node, -_NODE_STEP_US) + _NODE_STEP_US
+        }
+
+
+def insert_rows(connection: Connection, rows: Sequence[Row]) -> None:
+    """Inserts observations by the fastest way of each database."""
+    if not rows:
+        return
+    raw: Any = connection.connection.driver_connection
+    if connection.dialect.name == "postgresql":
+        with raw.cursor() as cursor, cursor.copy(_COPY) as copy:
+            copy.write(pack_rows(rows))
+    else:
+        raw.executemany(_INSERT, rows)
+
+
+def _insert_batch(connection: Connection, one: Batch, now_us: int) -> int:
+    logs = [seen.observation.log for seen in one.seen]
+    values = {
+        "topic": one.partition.topic,
+        "partition": one.partition.number,
+        "from_offset": one.from_offset,
+        "to_offset": one.to_offset,
+        "records": one.records,
+        "read": one.read,
+        "stored": one.stored,
+        "ignored": one.ignored,
+        "quarantined": one.quarantined,
+        "heartbeats": one.heartbeats,
+        "skewed": one.skewed,
+        "min_start_us": min((log.start_us for log in logs), default=None),
+        "max_start_us": max((log.start_us for log in logs), default=None),
+        "max_end_us": max((log.end_us for log in logs), default=None),
+        "policy_version_id": one.policy_version_id,
+        "committed_us": now_us,
+    }
+    done = connection.execute(insert(batch_table).values(values).returning(batch_table.c.id))
+    return int(done.scalar_one())
+
+
+def _insert_poison(connection: Connection, one: Batch, now_us: int) -> None:
+    if one.poison:
+        connection.execute(
+            insert(quarantine),
+            [
+                {
+                    "topic": one.partition.topic,
+                    "partition": one.partition.number,
+                    "record_offset": poison.offset,
+                    "item": poison.item,
+                    "reason": poison.reason,
+                    "prefix": poison.prefix,
+                    "length": poison.length,
+                    "sha256": poison.sha256,
+                    "at_us": now_us,
+                }
+                for poison in one.poison
+            ],
+        )
+
+
+def _upsert_nodes(connection: Connection, nodes: Mapping[tuple[str, str], int]) -> None:
+    if not nodes:
+        return
+    on_postgresql = connection.dialect.name == "postgresql"
+    statement = (postgresql if on_postgresql else sqlite).insert(node_life)
+    later = func.greatest if on_postgresql else func.max
+    latest = later(node_life.c.seen_us, statement.excluded.seen_us)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[node_life.c.cluster, node_life.c.node], set_={"seen_us": latest}
+        ),
+        # Sorted: everybody locks them in this order, too.
+        [{"cluster": c, "node": n, "seen_us": us} for (c, n), us in sorted(nodes.items())],
+    )

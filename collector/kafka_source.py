@@ -1,0 +1,257 @@
+"""Records from Kafka. The only module that imports the Kafka client.
+
+What it has to know about kafka-python 3.0: rebalance callbacks run on the client's own I/O
+thread, where nothing may block and only `seek` and `pause` work; so the listener holds the new
+partitions still and takes notes, and `poll` hands the notes to the caller. A partition without
+a position would be looked up, and fail without a committed offset; so it is put at 0, paused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from threading import Lock
+from typing import Any, Final
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import (
+    IllegalStateError,
+    KafkaConfigurationError,
+    KafkaError,
+    LogTruncationError,
+    OffsetOutOfRangeError,
+)
+
+from collector.errors import MirrorproofError, Retryable, UsageError
+from collector.settings import KafkaSettings
+from collector.source import Bounds, Partition, Polled, Record
+
+_ASK_TIMEOUT_MS: Final = 5_000
+"""For questions between polls: short, as nothing else happens meanwhile."""
+_BOOTSTRAP_TIMEOUT_MS: Final = 10_000
+_PARTITION_FETCH_BYTES: Final = 4 * 1024 * 1024
+"""Of one partition at a time: some 5000 lines, one transaction."""
+_FETCH_BYTES: Final = 32 * 1024 * 1024
+_WRONG_SETTING: Final = ("Authentication", "Authorization", "UnsupportedSaslMechanism", "SslError")
+"""Parts of the names of errors that trying again does not mend."""
+
+
+def connection_options(settings: KafkaSettings) -> dict[str, Any]:
+    """What a client of kafka-python needs to reach the brokers; it may hold a password."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": list(settings.bootstrap_servers),
+        "security_protocol": settings.security_protocol,
+        "ssl_cafile": settings.ca_file and str(settings.ca_file),
+        "ssl_certfile": settings.cert_file and str(settings.cert_file),
+        "ssl_keyfile": settings.key_file and str(settings.key_file),
+        "bootstrap_timeout_ms": _BOOTSTRAP_TIMEOUT_MS,
+        "reconnect_backoff_max_ms": 5_000,
+        "metrics_enabled": False,
+    }
+    if settings.sasl_mechanism:
+        options["sasl_mechanism"] = settings.sasl_mechanism
+        options["sasl_plain_username"] = settings.username
+        options["sasl_plain_password"] = settings.secret()
+    return options
+
+
+class _Notes(ConsumerRebalanceListener):
+    """Takes notes of rebalances, on the client's thread, for `poll` to hand on."""
+
+    def __init__(self, hold: Callable[[Iterable[TopicPartition]], None]) -> None:
+        self._hold = hold
+        self._lock = Lock()
+        self._assigned: list[Partition] = []
+        self._revoked: list[Partition] = []
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._hold(assigned)
+        with self._lock:
+            self._assigned += [Partition(*found) for found in assigned]
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        gone = [Partition(*found) for found in revoked]
+        with self._lock:
+            # Given and taken between two polls: nobody ever saw it.
+            self._assigned = [found for found in self._assigned if found not in gone]
+            self._revoked += gone
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        self.on_partitions_revoked(lost)
+
+    def take(self) -> tuple[tuple[Partition, ...], tuple[Partition, ...]]:
+        """Revoked and assigned since the last time, in this order."""
+        with self._lock:
+            notes = tuple(self._revoked), tuple(self._assigned)
+            self._revoked, self._assigned = [], []
+            return notes
+
+
+class KafkaSource:
+    """See `collector.source.RecordSource`.
+
+    Raises:
+        UsageError: Wrong credentials, certificates that cannot be read.
+        Retryable: No broker answers.
+    """
+
+    def __init__(self, settings: KafkaSettings, client_id: str = "mirrorproof") -> None:
+        self._where = ",".join(settings.bootstrap_servers)
+        self._begun: set[TopicPartition] = set()
+        self._paused = False
+        self._group = settings.group if settings.partitions is None else None
+        with self._our_errors():
+            self._consumer = self._connect(settings, client_id)
+        self._notes = _Notes(self._hold)
+        if settings.partitions is None:
+            self._consumer.subscribe(topics=list(settings.topics), listener=self._notes)
+            return
+        fixed = [TopicPartition(t, n) for t in settings.topics for n in settings.partitions]
+        self._consumer.assign(fixed)
+        self._notes.on_partitions_assigned(fixed)
+
+    def _connect(self, settings: KafkaSettings, client_id: str) -> KafkaConsumer:
+        options = connection_options(settings)
+        options["auto_offset_reset"] = "none"  # missing in the type stubs
+        return KafkaConsumer(
+            **options,
+            client_id=client_id,
+            group_id=self._group,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            allow_auto_create_topics=False,
+            partition_assignment_strategy=[CooperativeStickyAssignor],
+            max_poll_records=settings.batch_records,
+            max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
+            fetch_max_bytes=_FETCH_BYTES,
+        )
+
+    def _hold(self, assigned: Iterable[TopicPartition]) -> None:
+        for found in assigned:
+            self._consumer.seek(found, 0)
+            self._consumer.pause(found)
+
+    def poll(self, timeout_s: float) -> Polled:
+        """See `RecordSource`."""
+        broken: dict[Partition, str] = {}
+        fetched: dict[TopicPartition, list[Any]] = {}
+        with self._our_errors():
+            try:
+                fetched = self._consumer.poll(timeout_ms=max(1, int(timeout_s * 1000)))
+            except OffsetOutOfRangeError as error:
+                broken = self._breaks(error.args[0], "the log no longer holds offset {}")
+            except LogTruncationError as error:
+                broken = self._breaks(error.divergent_offsets, "the log was truncated, to {}")
+        revoked, assigned = self._notes.take()
+        self._begun.difference_update(TopicPartition(*gone) for gone in revoked)
+        records = {
+            Partition(found.topic, found.partition): [_record(raw) for raw in raws]
+            for found, raws in fetched.items()
+            if found in self._begun
+        }
+        return Polled(revoked, assigned, broken, records)
+
+    def _breaks(self, found: Mapping[TopicPartition, object], words: str) -> dict[Partition, str]:
+        for partition in found:
+            self.halt(Partition(*partition))
+        return {Partition(*p): words.format(getattr(o, "offset", o)) for p, o in found.items()}
+
+    def begin(self, partition: Partition, offset: int) -> None:
+        """See `RecordSource`."""
+        found = TopicPartition(*partition)
+        # Taken away a moment ago: the next poll says so.
+        with contextlib.suppress(IllegalStateError, AssertionError, KeyError):
+            self._consumer.seek(found, offset)
+            self._begun.add(found)
+            if not self._paused:
+                self._consumer.resume(found)
+
+    def halt(self, partition: Partition) -> None:
+        """See `RecordSource`."""
+        found = TopicPartition(*partition)
+        self._begun.discard(found)
+        with contextlib.suppress(IllegalStateError, KeyError):
+            self._consumer.pause(found)
+
+    def pause(self) -> None:
+        """See `RecordSource`."""
+        self._paused = True
+        self._each_begun(self._consumer.pause)
+
+    def resume(self) -> None:
+        """See `RecordSource`."""
+        self._paused = False
+        self._each_begun(self._consumer.resume)
+
+    def _each_begun(self, act: Callable[[TopicPartition], object]) -> None:
+        for found in tuple(self._begun):
+            with contextlib.suppress(IllegalStateError, KeyError):
+                act(found)
+
+    def bounds(self, partitions: Iterable[Partition]) -> dict[Partition, Bounds]:
+        """See `RecordSource`."""
+        asked = [TopicPartition(*partition) for partition in partitions]
+        if not asked:
+            return {}
+        with self._our_errors():
+            begins = self._consumer.beginning_offsets(asked, timeout_ms=_ASK_TIMEOUT_MS)
+            ends = self._consumer.end_offsets(asked, timeout_ms=_ASK_TIMEOUT_MS)
+        both = begins.keys() & ends.keys()
+        return {Partition(*found): Bounds(begins[found], ends[found]) for found in both}
+
+    def read_to(self, partition: Partition) -> int | None:
+        """See `RecordSource`."""
+        found = TopicPartition(*partition)
+        if found not in self._begun:
+            return None
+        with self._our_errors(), contextlib.suppress(IllegalStateError):
+            return self._consumer.position(found, timeout_ms=_ASK_TIMEOUT_MS)
+        return None
+
+    def topic_id(self, topic: str) -> str | None:
+        """See `RecordSource`."""
+        # The client has no public way to it; the metadata it keeps has (KIP-516).
+        found = self._consumer._cluster.topic_id(topic)  # type: ignore[attr-defined]
+        return str(found) if found else None
+
+    def commit_hint(self, offsets: Mapping[Partition, int]) -> None:
+        """See `RecordSource`."""
+        if self._group is None or not offsets:
+            return
+        hints = {
+            TopicPartition(*partition): OffsetAndMetadata(offset, "", -1)
+            for partition, offset in offsets.items()
+        }
+        with contextlib.suppress(KafkaError, AssertionError):
+            self._consumer.commit_async(hints, callback=_ignore)
+
+    def close(self) -> None:
+        """See `RecordSource`."""
+        with contextlib.suppress(KafkaError, RuntimeError, OSError):
+            self._consumer.close(autocommit=False, timeout_ms=_ASK_TIMEOUT_MS)
+
+    @contextlib.contextmanager
+    def _our_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (KafkaError, OSError) as error:
+            raise _as_our_error(error, self._where) from error
+
+
+def _ignore(_offsets: object, _outcome: object) -> None:
+    """The hint may fail: the database has the offsets."""
+
+
+def _record(raw: Any) -> Record:
+    timestamp_ms = raw.timestamp
+    return Record(raw.offset, timestamp_ms * 1000 if timestamp_ms > 0 else 0, raw.value or b"")
+
+
+def _as_our_error(error: Exception, where: str) -> MirrorproofError:
+    name = type(error).__name__
+    message = f"Kafka at {where}: {name}: {' '.join(str(error).split())}"
+    wrong = isinstance(error, KafkaConfigurationError | FileNotFoundError | PermissionError)
+    if wrong or any(part in name for part in _WRONG_SETTING):
+        return UsageError(message)
+    return Retryable(message)
