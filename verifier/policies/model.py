@@ -12,7 +12,7 @@ ALWAYS: Final = 100.0
 
 
 class Weighted(msgspec.Struct, frozen=True):
-    """A live destination and its share of the route's live traffic, in percent."""
+    """A live destination and its weight, relative to the sum of the route's (often 100)."""
 
     destination: Destination
     weight: int
