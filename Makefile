@@ -24,7 +24,7 @@ demo: $(VENV)/installed ## Show the product on a small mesh of real proxies (ARG
 
 .PHONY: test
 test: $(VENV)/installed ## Run the tests and print branch coverage (ARGS go to pytest)
-	@$(PY) -m pytest -n $(TEST_WORKERS) -m "not slow" --cov --cov-report=term:skip-covered $(ARGS)
+	@$(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal -m "not slow" --cov --cov-report=term:skip-covered $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/installed ## Check style, types and the direction of imports
