@@ -34,10 +34,6 @@ _looks_like_one: Final = re.compile(r'\[[^\]]{8,64}\] "[^"]*').match
 _TAIL_FIELDS: Final = 8
 
 
-
-
-
-
 def _access_log(fields: tuple[str, ...], *, ambiguous: bool) -> AccessLog:
     """The record of one line's fields, in the order of the format. Raises ValueError."""
     # One flat call: this runs for every line, and the field list is the format.

@@ -41,4 +41,4 @@ def parse_time(text: str) -> int:
     if body[19] != "." or not fraction.isascii() or not body[20:].isdigit():
         msg = "not a UTC time"
         raise ValueError(msg)
-    return _whole_second_us(body[:19]) + int(fraction) * 10 ** (6 - len(fraction))
+    return _whole_second_us(body[:19]) + int(fraction.ljust(6, "0"))

@@ -1,0 +1,53 @@
+"""The command line, `mirrorproof`: every command in a file of its own, imported when it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from importlib.metadata import version as metadata_version
+from typing import Annotated, Final
+
+import typer
+
+from collector.errors import MirrorproofError
+
+app: Final = typer.Typer(
+    name="mirrorproof",
+    help="Proves, request by request, that mirrored traffic is really mirrored.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+_COMMANDS: Final = ("check",)
+
+
+@app.callback(invoke_without_command=True)
+def _global(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"mirrorproof {metadata_version('mirrorproof')}")
+        raise typer.Exit
+
+
+def _register() -> None:
+    for name in dict.fromkeys(_COMMANDS):
+        import_module(f"verifier.cli.{name}").register(app)
+
+
+def main() -> None:
+    """Runs the command line and exits.
+
+    Exit status: 0 done or proven, 1 violated, 2 wrong usage or unreadable input, 3 not proven.
+    """
+    _register()
+    try:
+        app()
+    except MirrorproofError as error:
+        sys.stderr.write(f"mirrorproof: {error}\n")
+        sys.exit(error.exit_status)
+    except BrokenPipeError:
+        # The reader went away (`mirrorproof … | head`); nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

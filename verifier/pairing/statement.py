@@ -78,10 +78,11 @@ def _violations(
 def _doubts(counts: Mapping[Verdict, int], requests: int, requests_high: int) -> list[str]:
     """What keeps a range without violation from being proven."""
     verified = counts.get(Verdict.MATCHED, 0) + counts.get(Verdict.UNSAMPLED, 0)
-    found = []
-    for verdict in (Verdict.PENDING, Verdict.UNVERIFIABLE):
-        if number := counts.get(verdict, 0):
-            found.append(f"{number} {verdict}")
+    found = [
+        f"{number} {verdict}"
+        for verdict in (Verdict.PENDING, Verdict.UNVERIFIABLE)
+        if (number := counts.get(verdict, 0))
+    ]
     ambiguous = counts.get(Verdict.AMBIGUOUS, 0)
     if ambiguous > MAX_AMBIGUOUS_SHARE * (requests + ambiguous):
         found.append(f"{ambiguous} ambiguous")

@@ -1,0 +1,5 @@
+"""`python -m verifier` is `mirrorproof`."""
+
+from verifier.cli import main
+
+main()

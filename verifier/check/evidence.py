@@ -1,0 +1,118 @@
+"""Which logs are complete, and when: what a missing copy rests on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from collector.records import Identity
+from verifier.check.plan import Plan
+from verifier.check.scan import Stretch
+from verifier.pairing.lines import Reason, Side, Terms
+from verifier.policies.model import Policy
+from verifier.sides import mirror_destinations, mirror_groups
+
+MARGIN_US: Final = 1_000_000
+"""Without `assume_complete`, how far from a pod's first and last line its log is trusted."""
+
+
+class Coverage(msgspec.Struct, frozen=True):
+    """What is known of the logs of one side of a policy.
+
+    Attributes:
+        known: Some log of it was given.
+        from_us: From when on all of them are complete; None: since ever.
+        until_us: Until when; None: for ever.
+    """
+
+    known: bool
+    from_us: int | None = None
+    until_us: int | None = None
+
+    def holds(self, start_us: int) -> bool:
+        """Whether a line of that time would be there."""
+        if not self.known:
+            return False
+        if self.from_us is None or self.until_us is None:
+            return True
+        return self.from_us <= start_us <= self.until_us
+
+
+def _cover(stretches: list[Stretch | None], *, assume_complete: bool, shipped: bool) -> Coverage:
+    """Coverage by the pods of one side; None stands for a pod whose log is empty."""
+    if assume_complete:
+        return Coverage(known=bool(stretches) or shipped)
+    seen = [stretch for stretch in stretches if stretch is not None]
+    if not seen or len(seen) < len(stretches):
+        return Coverage(known=False)
+    return Coverage(
+        known=True,
+        from_us=max(stretch.first_us for stretch in seen) + MARGIN_US,
+        until_us=min(stretch.last_us for stretch in seen) - MARGIN_US,
+    )
+
+
+class PolicyEvidence(msgspec.Struct, frozen=True):
+    """The coverage of one policy's sides, and the terms it is judged by."""
+
+    terms: Terms
+    mirrors: tuple[Coverage, ...]
+    senders: Coverage
+    primary: Coverage
+
+    def terms_at(self, start_us: int) -> Terms:
+        """The terms for an episode whose first request starts then."""
+        senders, primary = self.senders.holds(start_us), self.primary.holds(start_us)
+        if senders == self.terms.senders_logged and primary == self.terms.primary_logged:
+            return self.terms
+        return msgspec.structs.replace(self.terms, senders_logged=senders, primary_logged=primary)
+
+    def hole(self, mirror: int, start_us: int) -> Reason | None:
+        """Why a copy's line may lack at a mirror although the copy arrived; None: it may not."""
+        coverage = self.mirrors[mirror]
+        if coverage.holds(start_us):
+            return None
+        return Reason.MIRROR_LOG_INCOMPLETE if coverage.known else Reason.MIRROR_SILENT
+
+
+def weigh(
+    plan: Plan,
+    number: int,
+    pods: dict[Identity, Stretch | None],
+    sides: set[tuple[int, int]],
+    *,
+    assume_complete: bool,
+    shipped: bool,
+) -> PolicyEvidence:
+    """The evidence of one policy.
+
+    Args:
+        plan: The policies.
+        number: Which of them.
+        pods: Every pod whose log was given, with the stretch of its lines (None: empty).
+        sides: (policy, side) pairs of which there are lines.
+        assume_complete: A named log is complete, also when it is empty.
+        shipped: Some file is a stream of many pods' lines.
+    """
+    policy: Policy = plan.policies[number]
+    served = {pod: plan.serves(pod, None) for pod in pods}
+    live = {weighted.destination for weighted in policy.live}
+
+    def cover(wanted: set[object]) -> Coverage:
+        chosen = [stretch for pod, stretch in pods.items() if served[pod] in wanted]
+        return _cover(chosen, assume_complete=assume_complete, shipped=shipped)
+
+    client_sides = (Side.CLIENT_LIVE, Side.CLIENT_MIRROR, Side.CLIENT_OTHER)
+    senders_seen = any((number, side) in sides for side in client_sides)
+    senders = [stretch for pod, stretch in pods.items() if served[pod] is None and stretch]
+    primary = cover(set(live))
+    primary_seen = (number, Side.SERVER_LIVE) in sides
+    return PolicyEvidence(
+        Terms(mirror_groups(policy), policy.rules.horizon_us),
+        tuple(cover({destination}) for destination in mirror_destinations(policy)),
+        _cover(
+            list(senders) if senders_seen else [], assume_complete=assume_complete, shipped=False
+        ),
+        primary if primary_seen else Coverage(known=False),
+    )

@@ -1,0 +1,72 @@
+"""Which policy and which side a line belongs to: the policies, asked once per kind of line."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from collector.errors import UsageError
+from collector.hosts import HostTable
+from collector.observation import Destination, Observation
+from collector.records import Identity, Role
+from verifier.check.records import MAX_POLICIES
+from verifier.policies.model import Policy
+from verifier.policies.resolve import PodVersions, RouteTable, Unknown
+from verifier.sides import Sides
+
+_CACHE_LIMIT: Final = 100_000
+
+
+class Plan:
+    """The policies of a run, prepared for judging lines.
+
+    Attributes:
+        policies: All policies, in the order of their files.
+        hosts: The hosts that they watch.
+    """
+
+    def __init__(self, policies: tuple[Policy, ...]) -> None:
+        if len(policies) > MAX_POLICIES:
+            msg = f"{len(policies)} routes in the policies; at most {MAX_POLICIES} at a time"
+            raise UsageError(msg)
+        self.policies: Final = policies
+        self.hosts: Final = HostTable(host for policy in policies for host in policy.hosts)
+        self._routes: Final = RouteTable(policies)
+        self._versions: Final = PodVersions(policies)
+        self._sides: Final = [Sides(policy) for policy in policies]
+        self._numbers: Final = {id(policy): n for n, policy in enumerate(policies)}
+        self._pods: dict[tuple[Identity, Destination | None], Destination | None] = {}
+        self._cache: dict[object, tuple[int, int] | None] = {}
+
+    def place(self, seen: Observation) -> tuple[int, int, int, int] | None:
+        """Side, mirror index, policy number and `route_unknown` of a line.
+
+        None when no policy concerns it. When the line cannot show its route, the side is that of
+        the first route it may have taken.
+        """
+        log = seen.log
+        # Only senders name the route; Istio writes `default` on every receiver's line.
+        name = log.route if seen.role == Role.CLIENT else ""
+        route = self._routes.route(log.method, log.path, seen.host, name)
+        if route is None:
+            return None
+        unknown = int(isinstance(route, Unknown))
+        policy = route.policies[0] if isinstance(route, Unknown) else route
+        number = self._numbers[id(policy)]
+        question = (number, seen.role, seen.destination, seen.pod)
+        if question in self._cache:
+            side = self._cache[question]
+        else:
+            pod = self.serves(seen.pod, seen.destination if seen.role != Role.CLIENT else None)
+            side = self._sides[number].side(seen.role, seen.destination, pod)
+            if len(self._cache) < _CACHE_LIMIT:
+                self._cache[question] = side
+        if side is None:
+            return None
+        return side[0], side[1], number, unknown
+
+    def serves(self, pod: Identity, server_name: Destination | None) -> Destination | None:
+        """The destination that a pod serves, or None when its version is unknown."""
+        question = (pod, server_name)
+        if question not in self._pods:
+            self._pods[question] = self._versions.destination(pod, server_name)
+        return self._pods[question]

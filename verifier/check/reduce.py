@@ -1,0 +1,188 @@
+"""The second pass: one share of the keys at a time, from records to a tally per policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from verifier.check.evidence import PolicyEvidence
+from verifier.check.fast import DIFFERS, UNCOMPARED, ordinary
+from verifier.check.records import LAYOUT, Record, to_line
+from verifier.check.tally import Tally
+from verifier.pairing.episodes import episodes, first_request_us
+from verifier.pairing.judge import judge
+from verifier.pairing.lines import Finding, Judgement, Line, Reason, Terms, Verdict
+from verifier.policies.model import Policy
+
+MAX_LINES_PER_KEY: Final = 50_000
+"""More lines of one key are counted, not judged: an attacker may send one id for ever."""
+
+_KEY, _LINE_ID, _POLICY, _UNKNOWN, _POD = 0, 1, 8, 9, 11
+Packed = tuple[Any, ...]
+
+
+class Share(msgspec.Struct):
+    """What one share of the keys came to."""
+
+    tallies: dict[int, Tally] = {}
+    repeated: int = 0
+
+
+class Reducer:
+    """Judges shares of the keys.
+
+    Args:
+        policies: All policies.
+        evidence: What is known of each policy's logs.
+        pods: For each worker, the common number of each of its pod numbers.
+        limit: How many findings to keep for each policy.
+    """
+
+    def __init__(
+        self,
+        policies: tuple[Policy, ...],
+        evidence: tuple[PolicyEvidence, ...],
+        pods: Mapping[int, list[int]],
+        limit: int,
+    ) -> None:
+        self._policies: Final = policies
+        self._evidence: Final = evidence
+        self._pods: Final = pods
+        self._limit: Final = limit
+        # The short way suits one mirror of 100 % without conditions on time.
+        self._plain: Final = [
+            len(e.terms.mirrors) == 1
+            and e.terms.mirrors[0].percents == (100.0,)
+            and not e.terms.mirrors[0].live
+            and policy.valid_from_us is None
+            for policy, e in zip(policies, evidence, strict=True)
+        ]
+
+    def reduce(self, files: Iterable[Path]) -> Share:
+        """Judges one share: the spill files of all workers for it."""
+        share = Share()
+        quick: dict[int, list[int]] = {}
+        for records in self._by_key(files).values():
+            kept = records if len(records) == 1 else self._distinct(records)
+            share.repeated += len(records) - len(kept)
+            number = kept[0][_POLICY]
+            if 1 < len(kept) < 4 and self._plain[number]:
+                found = ordinary(kept, self._evidence[number].terms.horizon_us)
+                if found and not any(record[_UNKNOWN] for record in kept):
+                    quick.setdefault(number, [0, 0, 0, 0])[found] += 1
+                    self._count_control(share, number, kept)
+                    continue
+            self._judge_key(share, kept)
+        for number, found_counts in quick.items():
+            _add_quick(self._tally(share, number), found_counts)
+        for tally in share.tallies.values():
+            tally.trim()
+        return share
+
+    def _by_key(self, files: Iterable[Path]) -> dict[bytes, list[Packed]]:
+        """The records of each key, with common pod numbers."""
+        keys: dict[bytes, list[Packed]] = {}
+        for file in files:
+            pods = self._pods[int(file.name.rpartition("-")[2])]
+            same = pods == list(range(len(pods)))
+            for record in LAYOUT.iter_unpack(file.read_bytes()):
+                group = keys.get(record[_KEY])
+                if not same:
+                    record = (*record[:_POD], pods[record[_POD]], *record[_POD + 1 :])
+                if group is None:
+                    keys[record[_KEY]] = [record]
+                elif len(group) < MAX_LINES_PER_KEY:
+                    group.append(record)
+        return keys
+
+    def _distinct(self, records: list[Packed]) -> list[Packed]:
+        """Records without those that repeat a line, whatever their order."""
+        seen: dict[tuple[int, int], Packed] = {}
+        for record in records:
+            seen.setdefault((record[_POD], record[_LINE_ID]), record)
+        return records if len(seen) == len(records) else list(seen.values())
+
+    def _tally(self, share: Share, number: int) -> Tally:
+        tally = share.tallies.get(number)
+        if tally is None:
+            tally = share.tallies[number] = Tally(self._limit)
+        return tally
+
+    def _count_control(self, share: Share, number: int, records: list[Packed]) -> None:
+        """The control group's part of an ordinary key."""
+        evidence = self._evidence[number]
+        sides = {record[6]: record for record in records}
+        client = sides.get(1)
+        if client is not None and evidence.primary.holds(min(r[2] for r in records)):
+            tally = self._tally(share, number)
+            tally.control += 1
+            tally.control_lost += 4 not in sides
+
+    def _judge_key(self, share: Share, records: list[Packed]) -> None:
+        """Judges the episodes of a key that is not ordinary."""
+        known = sorted({record[_POLICY] for record in records if not record[_UNKNOWN]})
+        number = known[0] if known else records[0][_POLICY]
+        horizon = self._evidence[number].terms.horizon_us
+        lines = [to_line(Record(*record)) for record in records]
+        tally = self._tally(share, number)
+        for episode in episodes(lines, horizon):
+            start = first_request_us(episode)
+            judged = judge(episode, self._terms(number, start))
+            if len(known) != 1:
+                _route_unknown(judged)
+            self._look_for_holes(number, judged)
+            tally.add(judged)
+
+    def _terms(self, number: int, start_us: int) -> Terms:
+        """The terms in force when an episode's first request started."""
+        terms = self._evidence[number].terms_at(start_us)
+        policy = self._policies[number]
+        if policy.valid_from_us is None or start_us >= (
+            policy.valid_from_us + policy.rules.change_grace_us
+        ):
+            return terms
+        early = start_us < policy.valid_from_us
+        reason = Reason.NO_MIRROR_IN_FORCE if early else Reason.POLICY_CHANGED
+        return msgspec.structs.replace(terms, exempt=reason)
+
+    def _look_for_holes(self, number: int, judged: Judgement) -> None:
+        """Rule: what lacks where the evidence has a hole is unverifiable, not missing."""
+        for finding in judged.findings:
+            if finding.verdict is Verdict.MISSING:
+                hole = self._evidence[number].hole(finding.mirror, finding.start_us)
+                if hole is not None:
+                    _doubt(judged, finding, hole)
+
+
+def _doubt(judged: Judgement, finding: Finding, reason: Reason) -> None:
+    """Turns a finding into an unverifiable one."""
+    judged.counts[finding.verdict] -= finding.count
+    judged.add(Verdict.UNVERIFIABLE, finding.count)
+    finding.verdict, finding.reason = Verdict.UNVERIFIABLE, reason
+
+
+def _route_unknown(judged: Judgement) -> None:
+    """Rule: without knowing the route, a copy that lacks says nothing; one that came does."""
+    for finding in judged.findings:
+        if finding.verdict is Verdict.MISSING:
+            _doubt(judged, finding, Reason.ROUTE_UNKNOWN)
+    unsampled = judged.counts.pop(Verdict.UNSAMPLED, 0)
+    judged.add(Verdict.UNVERIFIABLE, unsampled)
+
+
+def _add_quick(tally: Tally, found: list[int]) -> None:
+    """Adds ordinary keys: matched, differing, not compared."""
+    total = sum(found)
+    tally.counts[Verdict.MATCHED] = tally.counts.get(Verdict.MATCHED, 0) + total
+    tally.requests += total
+    tally.requests_high += total
+    tally.status_differs += found[DIFFERS]
+    tally.paired += total - found[UNCOMPARED]
+
+
+def lines_of(finding: Finding) -> list[Line]:
+    """A finding's lines, each once."""
+    return list({(line.pod, line.line_id): line for line in finding.lines}.values())

@@ -1,0 +1,298 @@
+"""One run of `check`: both passes on all cores, and what comes of them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from collector.records import Identity
+from verifier.check.evidence import PolicyEvidence, weigh
+from verifier.check.plan import Plan
+from verifier.check.reduce import Reducer, Share
+from verifier.check.scan import ChunkReport, Scanner, Stretch
+from verifier.check.sources import Chunk, Source, chunks, open_sources
+from verifier.check.tally import Tally
+from verifier.pairing.doubt import explained_by_loss
+from verifier.pairing.lines import Reason, Verdict
+from verifier.policies.model import Policy
+
+_SMALL_BYTES: Final = 8 * 1024 * 1024  # below it, starting workers takes longer than the work
+_SHARE_BYTES: Final = 16 * 1024 * 1024  # of input; a share of the keys then fits into 100 MB
+
+Progress = Callable[[str, int, int], None]
+"""Told (stage, done, total): bytes while reading, shares while judging."""
+
+
+class LineCounts(msgspec.Struct):
+    """How every line that was read ended."""
+
+    read: int = 0
+    observations: int = 0
+    repeated: int = 0
+    ignored: int = 0
+    quarantined: int = 0
+
+
+class Outcome(msgspec.Struct):
+    """All that a run found.
+
+    Attributes:
+        policies: As given.
+        tallies: One for each policy.
+        lines: How every line ended.
+        sources: The logs.
+        chunks: Where each chunk of them is.
+        first_lines: Number of the first line of each chunk in its file, from 1.
+        pods: Every pod, by its common number.
+        refused: (source, line number, reason) of the first quarantined lines.
+    """
+
+    policies: tuple[Policy, ...]
+    tallies: tuple[Tally, ...]
+    lines: LineCounts
+    sources: tuple[Source, ...]
+    chunks: list[Chunk]
+    first_lines: list[int]
+    pods: list[Identity]
+    refused: list[tuple[int, int, str]]
+
+
+class _Scanned(msgspec.Struct):
+    """The first pass, put together."""
+
+    lines: LineCounts
+    first_lines: list[int] = []
+    pods: list[Identity] = []
+    stretches: dict[Identity, Stretch | None] = {}
+    numbers: dict[int, list[int]] = {}
+    sides: set[tuple[int, int]] = set()
+    shipped: bool = False
+    refused: list[tuple[int, int, str]] = []
+
+
+_work: Any = None  # the scanner or reducer of this worker process
+
+
+def _prepare(make: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    global _work
+    _work = make(*arguments)
+
+
+def _scan(task: tuple[int, Chunk]) -> ChunkReport:
+    report: ChunkReport = _work.scan(*task)
+    return report
+
+
+def _reduce(files: list[Path]) -> Share:
+    share: Share = _work.reduce(files)
+    return share
+
+
+def _map(
+    make: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    work: Callable[[Any], Any],
+    tasks: Iterable[Any],
+    *,
+    small: bool,
+) -> Iterator[Any]:
+    """Runs tasks in order, here when there is little to do, else on all cores."""
+    workers = 1 if small else os.cpu_count() or 1
+    if workers == 1:
+        _prepare(make, arguments)
+        yield from map(work, tasks)
+        return
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(workers, context, _prepare, (make, arguments)) as pool:
+        yield from pool.map(work, tasks)
+
+
+@contextmanager
+def check(
+    policies: tuple[Policy, ...],
+    logs: Iterable[str],
+    *,
+    assume_complete: bool = True,
+    limit: int = 100,
+    progress: Progress = lambda _stage, _done, _total: None,
+) -> Iterator[Outcome]:
+    """Judges files of logs; a context in which their lines can be read again.
+
+    Args:
+        policies: At least one.
+        logs: `FILE`, `-` or `POD=FILE`.
+        assume_complete: A named log is complete; else only between its first and last lines.
+        limit: How many findings to keep for each policy.
+        progress: Told how far the work is.
+
+    Raises:
+        UsageError: too many policies, or a log named twice.
+        InputError: a log cannot be read.
+    """
+    plan = Plan(policies)
+    with tempfile.TemporaryDirectory(prefix="mirrorproof-") as name:
+        folder = Path(name)
+        sources = open_sources(logs, folder)
+        parts = list(chunks(sources))
+        spill = folder / "spill"
+        spill.mkdir()
+        scanned = _first_pass(plan, sources, parts, spill, progress)
+        evidence = tuple(
+            weigh(
+                plan,
+                number,
+                scanned.stretches,
+                scanned.sides,
+                assume_complete=assume_complete,
+                shipped=scanned.shipped,
+            )
+            for number in range(len(policies))
+        )
+        tallies = _second_pass(plan, evidence, scanned, spill, limit, progress)
+        yield Outcome(
+            policies,
+            tallies,
+            scanned.lines,
+            sources,
+            parts,
+            scanned.first_lines,
+            scanned.pods,
+            scanned.refused,
+        )
+
+
+def _first_pass(
+    plan: Plan,
+    sources: tuple[Source, ...],
+    parts: list[Chunk],
+    spill: Path,
+    progress: Progress,
+) -> _Scanned:
+    """Reads all chunks."""
+    total = sum(source.size for source in sources)
+    shares = 1
+    while shares * _SHARE_BYTES < total and shares < 4096:
+        shares *= 2
+    scanned = _Scanned(LineCounts())
+    numbers: dict[tuple[str, str], int] = {}
+    reports = _map(
+        Scanner,
+        (plan, sources, spill, shares),
+        _scan,
+        list(enumerate(parts)),
+        small=total < _SMALL_BYTES,
+    )
+    done = next_line = 0
+    for chunk, report in zip(parts, reports, strict=True):
+        next_line = 0 if chunk.start == 0 else next_line
+        _join(scanned, report, chunk, next_line, numbers)
+        next_line += report.lines
+        done += chunk.end - chunk.start
+        progress("reading", done, total)
+    for source in sources:
+        if source.pod and ("", source.pod) not in numbers:
+            scanned.stretches[Identity(pod=source.pod)] = None
+    return scanned
+
+
+def _join(
+    scanned: _Scanned,
+    report: ChunkReport,
+    chunk: Chunk,
+    next_line: int,
+    numbers: dict[tuple[str, str], int],
+) -> None:
+    """Adds one chunk's report; gives its new pods common numbers."""
+    own = scanned.numbers.setdefault(report.worker, [])
+    for pod in report.pods:
+        name = (pod.cluster, pod.pod)
+        if name not in numbers:
+            numbers[name] = len(scanned.pods)
+            scanned.pods.append(pod)
+        own.append(numbers[name])
+    for number, stretch in report.stretches.items():
+        pod = scanned.pods[own[number]]
+        known = scanned.stretches.setdefault(pod, stretch)
+        if known is not None:
+            known.widen(stretch)
+    scanned.first_lines.append(next_line + 1)
+    scanned.sides |= report.sides
+    scanned.shipped |= report.shipped
+    lines = scanned.lines
+    lines.read += report.read
+    lines.observations += report.observations
+    lines.ignored += report.ignored
+    lines.quarantined += report.quarantined
+    room = 5 - len(scanned.refused)
+    scanned.refused += [
+        (chunk.source, next_line + 1 + index, reason) for index, reason in report.samples[:room]
+    ]
+
+
+def _second_pass(
+    plan: Plan,
+    evidence: tuple[PolicyEvidence, ...],
+    scanned: _Scanned,
+    spill: Path,
+    limit: int,
+    progress: Progress,
+) -> tuple[Tally, ...]:
+    """Judges all shares of the keys."""
+    by_share: dict[str, list[Path]] = {}
+    for file in sorted(spill.iterdir()):
+        by_share.setdefault(file.name.partition("-")[0], []).append(file)
+    tasks = list(by_share.values())
+    tallies = tuple(Tally(limit) for _ in plan.policies)
+    arguments = (plan.policies, evidence, scanned.numbers, limit)
+    shares = _map(Reducer, arguments, _reduce, tasks, small=len(tasks) < 2)
+    for done, share in enumerate(shares, 1):
+        for number, tally in share.tallies.items():
+            tallies[number].merge(tally)
+        scanned.lines.repeated += share.repeated
+        scanned.lines.observations -= share.repeated
+        progress("judging", done, len(tasks))
+    for tally in tallies:
+        tally.settle_surplus()
+        _settle_log_loss(tally)
+        tally.trim()
+    return tallies
+
+
+def _settle_log_loss(tally: Tally) -> None:
+    """Rule: log loss is not mirror loss. As many missing copies as lines are lost are in doubt."""
+    missing = tally.counts.get(Verdict.MISSING, 0)
+    owed = missing + tally.counts.get(Verdict.MATCHED, 0)
+    explained = explained_by_loss(missing, owed, tally.control, tally.control_lost)
+    if explained:
+        tally.move(Verdict.MISSING, Verdict.UNVERIFIABLE, explained)
+        _doubt_first(tally, Verdict.MISSING, explained)
+    orphans = tally.counts.get(Verdict.ORPHAN, 0)
+    if tally.control_lost and orphans:
+        tally.move(Verdict.ORPHAN, Verdict.UNVERIFIABLE, orphans)
+        _doubt_first(tally, Verdict.ORPHAN, orphans)
+
+
+def _doubt_first(tally: Tally, verdict: Verdict, count: int) -> None:
+    """Marks findings as log loss, the most lonely first: an outage comes in a row."""
+    found = sorted(
+        (finding for finding in tally.findings if finding.verdict is verdict),
+        key=lambda finding: finding.start_us,
+    )
+    gaps = [(-_loneliness(found, index), index) for index in range(len(found))]
+    for _, index in sorted(gaps)[:count]:
+        found[index].verdict, found[index].reason = Verdict.UNVERIFIABLE, Reason.LOG_LOSS
+
+
+def _loneliness(found: list[Any], index: int) -> int:
+    """Time to the nearest other finding, µs."""
+    start = found[index].start_us
+    near = [abs(start - found[i].start_us) for i in (index - 1, index + 1) if 0 <= i < len(found)]
+    return min(near, default=1 << 62)

@@ -1,0 +1,185 @@
+"""The first pass: lines to records, dealt out by key into spill files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from collector.envelopes import RawLine, unwrap
+from collector.observation import observe
+from collector.parse import Ignored, Quarantined, parse_line
+from collector.records import AccessLog, Identity
+from verifier.check.plan import Plan
+from verifier.check.records import LAYOUT, MAX_SMALL
+from verifier.check.sources import Chunk, Source, read_chunk
+
+_SAMPLES: Final = 5
+_SECRET: Final = b""  # keys never leave the process: nobody can aim at them
+
+
+class Stretch(msgspec.Struct):
+    """From the first start to the last end of a pod's lines, µs since the epoch."""
+
+    first_us: int
+    last_us: int
+
+    def widen(self, other: Stretch) -> None:
+        """Takes in another stretch."""
+        self.first_us = min(self.first_us, other.first_us)
+        self.last_us = max(self.last_us, other.last_us)
+
+
+class ChunkReport(msgspec.Struct):
+    """What a worker tells of one chunk.
+
+    Attributes:
+        worker: Which worker read it, so that its pod numbers can be translated.
+        lines: Lines of the file, to number those of later chunks.
+        read: Log lines in them, more when an envelope holds several.
+        observations: Access-log lines of watched hosts.
+        ignored: No access log, or of no watched host.
+        quarantined: Access logs that cannot be read.
+        samples: (line number in the chunk, reason) of the first quarantined lines.
+        pods: Pods that this worker met for the first time, in the order of their numbers.
+        stretches: The stretch of each pod's lines, by its number.
+        sides: (policy, side) pairs met.
+        shipped: Some line named its own pod: the file is a stream of many pods.
+    """
+
+    worker: int
+    lines: int = 0
+    read: int = 0
+    observations: int = 0
+    ignored: int = 0
+    quarantined: int = 0
+    samples: list[tuple[int, str]] = []
+    pods: list[Identity] = []
+    stretches: dict[int, Stretch] = {}
+    sides: set[tuple[int, int]] = set()
+    shipped: bool = False
+
+
+class Scanner:
+    """Reads chunks in one process.
+
+    Args:
+        plan: The policies.
+        sources: All logs.
+        folder: Where spill files go.
+        shares: Into how many shares the keys are dealt; a power of two, at most 65536.
+    """
+
+    def __init__(self, plan: Plan, sources: tuple[Source, ...], folder: Path, shares: int) -> None:
+        self._plan: Final = plan
+        self._sources: Final = sources
+        self._folder: Final = folder
+        self._mask: Final = shares - 1
+        self._worker: Final = os.getpid()
+        self._spill: dict[int, bytearray] = {}
+        self._pods: dict[tuple[str, str], int] = {}
+        self._identities = [Identity(pod=source.pod) for source in sources]
+
+    def scan(self, number: int, chunk: Chunk) -> ChunkReport:
+        """Reads one chunk.
+
+        Args:
+            number: The chunk's own number.
+            chunk: Where it is.
+        """
+        report = ChunkReport(self._worker)
+        source = self._identities[chunk.source]
+        lines = read_chunk(self._sources[chunk.source], chunk)
+        report.lines = len(lines)
+        for index, line in enumerate(lines):
+            if line[:1] == b"[" and line[:2] != b"[{":
+                self._take(report, line.decode("utf-8", "replace"), source, number, index)
+                continue
+            if line.strip():
+                self._take_wrapped(report, line, source, number, index)
+        self._write()
+        return report
+
+    def _take_wrapped(
+        self, report: ChunkReport, line: bytes, source: Identity, chunk: int, index: int
+    ) -> None:
+        """Counts and stores what a shipper's record holds."""
+        for piece in unwrap(line, source):
+            if isinstance(piece, RawLine):
+                if piece.identity is not source and piece.identity.pod != source.pod:
+                    report.shipped = True
+                self._take(report, piece.text, piece.identity, chunk, index)
+            elif isinstance(piece, Quarantined):
+                self._refuse(report, index, piece.reason)
+            else:
+                report.read += 1
+                report.ignored += 1
+
+    def _refuse(self, report: ChunkReport, index: int, reason: str) -> None:
+        """Counts a line that cannot be read."""
+        report.read += 1
+        report.quarantined += 1
+        if len(report.samples) < _SAMPLES:
+            report.samples.append((index, reason))
+
+    def _take(self, report: ChunkReport, text: str, pod: Identity, chunk: int, index: int) -> None:
+        """Counts and stores one line."""
+        text = text.rstrip("\r")
+        log = parse_line(text)
+        if isinstance(log, Quarantined):
+            self._refuse(report, index, log.reason)
+            return
+        report.read += 1
+        seen = (
+            None if isinstance(log, Ignored) else observe(log, text, pod, self._plan.hosts, _SECRET)
+        )
+        if seen is None or isinstance(log, Ignored):
+            report.ignored += 1
+            return
+        report.observations += 1
+        place = self._plan.place(seen)
+        number = self._note(report, pod, log)
+        if place is None:
+            return
+        report.sides.add((place[2], place[0]))
+        share = (seen.key[0] | seen.key[1] << 8) & self._mask
+        spill = self._spill.get(share)
+        if spill is None:
+            spill = self._spill[share] = bytearray()
+        spill += LAYOUT.pack(
+            seen.key,
+            seen.line_id,
+            log.start_us,
+            log.duration_ms,
+            seen.traits,
+            min(log.code, 65_535),
+            *place,
+            min(log.attempt, MAX_SMALL),
+            number,
+            chunk,
+            index,
+        )
+
+    def _note(self, report: ChunkReport, pod: Identity, log: AccessLog) -> int:
+        """The number of a line's pod; widens the pod's stretch."""
+        name = (pod.cluster, pod.pod)
+        number = self._pods.get(name)
+        if number is None:
+            number = self._pods[name] = len(self._pods)
+            report.pods.append(pod)
+        stretch = report.stretches.get(number)
+        if stretch is None:
+            report.stretches[number] = Stretch(log.start_us, log.end_us)
+        else:
+            stretch.first_us = min(stretch.first_us, log.start_us)
+            stretch.last_us = max(stretch.last_us, log.end_us)
+        return number
+
+    def _write(self) -> None:
+        """Appends what was dealt out to this worker's spill files."""
+        for share, spill in self._spill.items():
+            with (self._folder / f"{share}-{self._worker}").open("ab") as file:
+                file.write(spill)
+        self._spill.clear()

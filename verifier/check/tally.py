@@ -1,0 +1,101 @@
+"""Sums of judgements, mergeable and small: what `reduce` hands back for one share of the keys."""
+
+from __future__ import annotations
+
+import heapq
+from typing import Final
+
+import msgspec
+
+from verifier.pairing.doubt import Failures
+from verifier.pairing.lines import Finding, Judgement, Reason, Verdict
+
+_MAX_SURPLUS: Final = 100_000
+
+
+class Tally(msgspec.Struct):
+    """What was judged of one policy.
+
+    Attributes:
+        limit: How many findings are kept; the earliest are.
+        surplus: (start µs) of copies too many that the surroundings decide on.
+        failures: Seconds in which copies without any request started.
+        missing_by_mirror: How many missing copies each mirror group has.
+    """
+
+    limit: int
+    counts: dict[Verdict, int] = {}
+    requests: int = 0
+    requests_high: int = 0
+    status_differs: int = 0
+    paired: int = 0
+    control: int = 0
+    control_lost: int = 0
+    findings: list[Finding] = []
+    surplus: list[int] = []
+    failures: set[int] = set()
+
+    def add(self, judged: Judgement) -> None:
+        """Adds one episode's judgement."""
+        self._add_counts(judged.counts)
+        self.requests += judged.requests
+        self.requests_high += judged.requests_high
+        self.status_differs += judged.status_differs
+        self.paired += judged.paired
+        self.control += judged.control
+        self.control_lost += judged.control_lost
+        for finding in judged.findings:
+            if finding.reason is Reason.SURPLUS_IN_DOUBT and len(self.surplus) < _MAX_SURPLUS:
+                self.surplus.append(finding.start_us)
+            elif finding.reason is Reason.NO_SENDER_LOG:
+                self.failures.add(finding.start_us // 1_000_000)
+        self.findings.extend(judged.findings)
+        if len(self.findings) > 4 * self.limit + 1000:
+            self.trim()
+
+    def _add_counts(self, counts: dict[Verdict, int]) -> None:
+        for verdict, count in counts.items():
+            self.counts[verdict] = self.counts.get(verdict, 0) + count
+
+    def merge(self, other: Tally) -> None:
+        """Adds another share's tally of the same policy."""
+        self._add_counts(other.counts)
+        self.requests += other.requests
+        self.requests_high += other.requests_high
+        self.status_differs += other.status_differs
+        self.paired += other.paired
+        self.control += other.control
+        self.control_lost += other.control_lost
+        self.findings.extend(other.findings)
+        self.surplus.extend(other.surplus)
+        self.failures |= other.failures
+
+    def trim(self) -> None:
+        """Keeps the earliest findings."""
+        self.findings = heapq.nsmallest(self.limit, self.findings, key=finding_order)
+
+    def move(self, source: Verdict, target: Verdict, count: int) -> None:
+        """Turns `count` verdicts into others."""
+        self.counts[source] = self.counts.get(source, 0) - count
+        self.counts[target] = self.counts.get(target, 0) + count
+
+    def settle_surplus(self) -> None:
+        """Rule: surplus in doubt. Decides it by what happened around it."""
+        failures = Failures()
+        failures.seconds = self.failures
+        doubtful = sum(failures.near(start) for start in self.surplus)
+        if doubtful:
+            self.move(Verdict.DUPLICATE, Verdict.UNVERIFIABLE, doubtful)
+        for finding in self.findings:
+            if finding.reason is not Reason.SURPLUS_IN_DOUBT:
+                continue
+            if failures.near(finding.start_us):
+                finding.verdict = Verdict.UNVERIFIABLE
+            else:
+                finding.reason = Reason.SURPLUS
+
+
+def finding_order(finding: Finding) -> tuple[int, str, int, int]:
+    """A total order of findings by time, which does not depend on how the work was shared."""
+    first = finding.lines[0]
+    return (finding.start_us, finding.verdict, first.pod, first.line_id)

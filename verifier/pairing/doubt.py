@@ -1,0 +1,61 @@
+"""What one episode cannot tell alone: verdicts that the surroundings decide. Pure.
+
+*Surplus in doubt*: without senders' logs, a copy too many is either a duplicate or the copy of a
+second request with the same key that never reached the primary. Where requests fail to reach the
+primary, copies without any request are seen too: within `REACH_US` of one, the surplus is
+unverifiable; else it is a duplicate.
+
+*Log loss*: the control group (requests that senders saw answered, without a line of the primary)
+tells how many lines shipping loses; as many missing copies are lost lines, not lost copies.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+REACH_US: Final = 10_000_000
+"""How far a failing primary throws doubt on surplus copies, µs."""
+
+_SECOND_US: Final = 1_000_000
+_CONFIDENCE: Final = 3.719  # one-sided normal quantile of 1 - 10**-4, the error of `check`
+
+
+class Failures:
+    """The seconds in which copies without any request started."""
+
+    def __init__(self) -> None:
+        self.seconds: set[int] = set()
+
+    def add(self, start_us: int) -> None:
+        """Notes a copy whose request is in no log, while senders' logs are not complete."""
+        self.seconds.add(start_us // _SECOND_US)
+
+    def near(self, start_us: int) -> bool:
+        """Whether such a copy started within `REACH_US` of a time, to the second."""
+        second, reach = start_us // _SECOND_US, REACH_US // _SECOND_US
+        return any(s in self.seconds for s in range(second - reach, second + reach + 1))
+
+
+def explained_by_loss(missing: int, owed: int, control: int, lost: int) -> int:
+    """How many missing copies lost log lines explain.
+
+    Args:
+        missing: Requests without the copy that was owed.
+        owed: Requests whose copy was owed and could have been logged.
+        control: Requests that senders saw answered by the primary.
+        lost: Those of them without a line of the primary.
+
+    Returns:
+        All of them when the loss rate explains that many at an error of 10⁻⁴, else the number
+        that is to be expected; 0 when the control group lost nothing.
+    """
+    if not lost or not missing:
+        return 0
+    share = lost / control
+    # The rate itself is an estimate: its own error adds to that of the count.
+    spread = math.sqrt(owed * share * (1 + owed / control)) * _CONFIDENCE
+    expected = owed * share
+    if missing <= expected + spread + _CONFIDENCE:
+        return missing
+    return min(missing, round(expected))
