@@ -10,8 +10,10 @@ import importlib.util
 import socket
 import subprocess
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError
@@ -23,6 +25,7 @@ PARTITIONS: Final = 4
 _START_TIMEOUT_S: Final = 20.0
 _ATTEMPTS: Final = 3  # another program may take the port that was free a moment ago
 _POLL_S: Final = 0.02
+_NOT_FOR_ADMIN: Final = "metrics_enabled"  # of producers and consumers only
 
 
 def broker_binary() -> Path:
@@ -56,42 +59,39 @@ def start_broker(servers: Servers) -> str:
     raise MirrorproofError(f"the embedded broker does not start: {lines[-1]}")
 
 
-def create_topic(bootstrap: str, topic: str, partitions: int = PARTITIONS) -> None:
-    """Creates the demo's topic.
+class Topic:
+    """The demo's topic, on whichever broker.
 
-    Raises:
-        Retryable: The broker does not answer or refuses.
+    Args:
+        options: How to reach the broker, see `collector.kafka_source.connection_options`.
+        name: Of the topic.
     """
-    try:
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+
+    def __init__(self, options: Mapping[str, Any], name: str) -> None:
+        self.options: Final = dict(options)
+        self.name: Final = name
+
+    def create(self, partitions: int = PARTITIONS) -> None:
+        """Creates it. Raises Retryable: the broker does not answer or refuses."""
+        with self._admin("create") as admin:
+            admin.create_topics([NewTopic(self.name, partitions, 1)])
+
+    def delete(self) -> None:
+        """Deletes it. Raises Retryable: the broker does not answer or refuses."""
+        with self._admin("delete") as admin:
+            admin.delete_topics([self.name])
+
+    @contextmanager
+    def _admin(self, intent: str) -> Iterator[KafkaAdminClient]:
+        options = {name: self.options[name] for name in self.options if name != _NOT_FOR_ADMIN}
         try:
-            admin.create_topics([NewTopic(topic, partitions, 1)])
-        finally:
-            admin.close()
-    except KafkaError as error:
-        message = f"cannot create topic {topic} at {bootstrap}: {_one_line(error)}"
-        raise Retryable(message) from error
-
-
-def delete_topic(bootstrap: str, topic: str) -> None:
-    """Deletes the demo's topic from a broker that outlives the demo.
-
-    Raises:
-        Retryable: The broker does not answer or refuses.
-    """
-    try:
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap)
-        try:
-            admin.delete_topics([topic])
-        finally:
-            admin.close()
-    except KafkaError as error:
-        message = f"cannot delete topic {topic} at {bootstrap}: {_one_line(error)}"
-        raise Retryable(message) from error
-
-
-def _one_line(error: KafkaError) -> str:
-    return " ".join(str(error).split())
+            with closing(KafkaAdminClient(**options)) as admin:
+                yield admin
+        except KafkaError as error:
+            where = ",".join(self.options["bootstrap_servers"])
+            reason = " ".join(str(error).split())
+            message = f"cannot {intent} topic {self.name} at {where}: {reason}"
+            raise Retryable(message) from error
 
 
 def _free_port() -> int:

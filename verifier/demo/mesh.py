@@ -143,6 +143,14 @@ class Mesh:
             self._launch(sidecar)
         self._await_listening(sidecar)
 
+    def dead_pods(self) -> list[str]:
+        """Pods whose proxy ended although nobody stopped it."""
+        return [
+            name
+            for name, sidecar in self._sidecars.items()
+            if sidecar.process is not None and sidecar.process.poll() is not None
+        ]
+
     def _inbound_sidecar(self, pod: Pod, app_port: int) -> Sidecar:
         def render(port: int) -> dict[str, Any]:
             return render_inbound(app_port, self._formats[pod.name], port)

@@ -20,6 +20,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from collector.errors import Retryable
+from verifier.demo.broker import Topic
 from verifier.demo.pods import NAMESPACE, NODES, PODS, Pod
 from verifier.demo.tail import Tail
 
@@ -64,14 +65,16 @@ class Shipper:
 
     Args:
         logs: The logs' files, by pod name.
-        bootstrap: The broker, `host:port`.
         topic: Where the records go.
+
+    Raises:
+        Retryable: The broker does not answer.
     """
 
-    def __init__(self, logs: Mapping[str, Path], bootstrap: str, topic: str) -> None:
+    def __init__(self, logs: Mapping[str, Path], topic: Topic) -> None:
         self._tails = [(pod, Tail(logs[pod.name])) for pod in PODS if pod.name in logs]
-        self._topic = topic
-        self._producer: KafkaProducer = _connect(bootstrap)
+        self._topic = topic.name
+        self._producer: KafkaProducer = _connect(topic)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shipper", daemon=True)
         self._next_beat = 0.0
@@ -116,9 +119,10 @@ class Shipper:
         self.failure = error
 
 
-def _connect(bootstrap: str) -> KafkaProducer:
+def _connect(topic: Topic) -> KafkaProducer:
     try:
-        return KafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=_LINGER_MS)
+        return KafkaProducer(**topic.options, acks="all", linger_ms=_LINGER_MS)
     except KafkaError as error:
-        message = f"no Kafka broker at {bootstrap}: {' '.join(str(error).split())}"
+        where = ",".join(topic.options["bootstrap_servers"])
+        message = f"no Kafka broker at {where}: {' '.join(str(error).split())}"
         raise Retryable(message) from error
