@@ -6,7 +6,7 @@ are ignored and counted besides.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import Final
 
@@ -104,16 +104,20 @@ class Reader:
     Args:
         secret: Key of the request keys, shared by all replicas.
         containers: Containers whose lines count; empty: all.
-        cluster: Of pods whose envelope names none.
+        identity_of: What is known of the writers of a partition's lines, without envelopes.
         poison_limit: Quarantined lines in a row that stop a partition.
     """
 
     def __init__(
-        self, secret: bytes, containers: Iterable[str], cluster: str, poison_limit: int
+        self,
+        secret: bytes,
+        containers: Iterable[str],
+        identity_of: Callable[[Partition], Identity],
+        poison_limit: int,
     ) -> None:
         self._secret = secret
         self._containers = frozenset(containers)
-        self._identity = Identity(cluster=cluster)
+        self._identity_of = identity_of
         self._poison_limit = poison_limit
         self._streaks: dict[Partition, int] = {}
 
@@ -151,7 +155,8 @@ class Reader:
         return batch
 
     def _read_record(self, batch: Batch, record: Record, watch: Watch, record_us: int) -> None:
-        for item, piece in enumerate(unwrap(record.value, self._identity)):
+        identity = self._identity_of(batch.partition)
+        for item, piece in enumerate(unwrap(record.value, identity)):
             batch.read += 1
             if isinstance(piece, RawLine):
                 self._read_line(batch, record.offset, item, piece, watch, record_us)

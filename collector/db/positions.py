@@ -150,10 +150,12 @@ def record_ends(
             )
 
 
-def is_written(connection: Connection, held: Claim, to_offset: int) -> bool:
-    """Whether a batch whose commit got no answer was committed all the same."""
-    found = _row(connection, held.partition)
-    return found is not None and (found.owner_epoch, found.next_offset) == (held.epoch, to_offset)
+def standing(connection: Connection, partition: Partition) -> tuple[int, int] | None:
+    """Epoch and next offset of a partition, as they are; None when it is stopped or unknown."""
+    found = _row(connection, partition)
+    if found is None or found.state == STOPPED:
+        return None
+    return found.owner_epoch, found.next_offset
 
 
 def is_free(connection: Connection, partition: Partition, quiet_us: int) -> bool:

@@ -1,0 +1,181 @@
+"""The loop of the collector: poll, read, write in one transaction, tell Kafka as a hint.
+
+While a server is away the loop keeps polling (a silent member would lose its partitions), holds
+what it read, and tries again with growing waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+from typing import Final
+
+from collector.backoff import Backoff
+from collector.batch import Reader
+from collector.clock import Clock
+from collector.errors import MirrorproofError, Retryable
+from collector.lag import LagCheck
+from collector.log import Throttle, get_logger
+from collector.ownership import Ownership
+from collector.pending import Pending
+from collector.source import Polled, RecordSource
+from collector.watcher import Watcher
+
+_POLL_AWAY_S: Final = 0.1
+"""How long to poll while nothing can be written: short, to try again in time."""
+_SOURCE_FAILURES: Final = 5
+"""Failed polls in a row after which the client is replaced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the loop is made of; `collector.app` puts it together."""
+
+    clock: Clock
+    open_source: Callable[[], RecordSource]
+    ownership: Ownership
+    pending: Pending
+    lag: LagCheck
+    watcher: Watcher
+    reader: Reader
+    poll_s: float
+
+
+class Ingest:
+    """One collector. `run` takes a thread of its own."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._clock = parts.clock
+        self._source: RecordSource | None = None
+        self._paused = False
+        self._source_backoff = Backoff()
+        self._database_backoff = Backoff()
+        self._throttle = Throttle()
+        self._log = get_logger(component="ingest")
+        self.last_turn_s = parts.clock.monotonic()
+        self.written_batches = 0
+
+    def run(self, stop: Event) -> None:
+        """Runs until `stop` is set, then writes what is in hand and leaves in good order.
+
+        Raises:
+            UsageError: Kafka or the database refuses us for good.
+        """
+        try:
+            while not stop.is_set():
+                self.turn(stop)
+        finally:
+            self._leave()
+
+    def turn(self, stop: Event) -> None:
+        """One round: at most one poll and one transaction."""
+        self.last_turn_s = self._clock.monotonic()
+        source = self._source or self._connect(stop)
+        if source is None:
+            return
+        try:
+            polled = source.poll(_POLL_AWAY_S if self._paused else self._parts.poll_s)
+            self._source_backoff.succeeded()
+        except Retryable as error:
+            self._source_failed(error, stop)
+            return
+        self._take_note(polled)
+        self._read(polled, source)
+        if self._database_backoff.due(self._clock.monotonic()):
+            self._work(source)
+
+    def _connect(self, stop: Event) -> RecordSource | None:
+        try:
+            self._source = self._parts.open_source()
+        except Retryable as error:
+            self._source_failed(error, stop)
+            return None
+        self._log.info("source_opened")
+        return self._source
+
+    def _source_failed(self, error: MirrorproofError, stop: Event) -> None:
+        wait_s = self._source_backoff.failed(self._clock.monotonic())
+        self._complain("source_failed", error)
+        if self._source_backoff.failures >= _SOURCE_FAILURES:
+            self._replace_source()
+        elif self._source is not None:
+            # Whatever the failed poll had in hand is fetched again, from where we are.
+            for partition, held in self._parts.ownership.held.items():
+                self._source.begin(partition, held.read_next)
+        self._clock.wait(stop, wait_s)
+
+    def _replace_source(self) -> None:
+        if self._source is not None:
+            self._log.warning("source_replaced")
+            self._source.close()
+        self._source, self._paused = None, False
+        # The new one announces its partitions anew, and they are read from the database's offset.
+        self._parts.ownership.clear()
+        self._parts.pending.drop_foreign()
+
+    def _take_note(self, polled: Polled) -> None:
+        self._parts.ownership.announce(polled.assigned, polled.revoked, polled.broken)
+        if polled.revoked:
+            self._parts.pending.drop_foreign()
+
+    def _read(self, polled: Polled, source: RecordSource) -> None:
+        """Turns records into batches; nothing here waits for anybody."""
+        parts = self._parts
+        for partition, records in polled.records.items():
+            held = parts.ownership.held.get(partition)
+            if held is None:
+                continue
+            if records[0].offset < held.read_next:  # fetched before it was sought again
+                records = [record for record in records if record.offset >= held.read_next]
+            if not records:
+                continue
+            watch, now_us = parts.watcher.watch, self._clock.now_us()
+            batch = parts.reader.read(partition, held.read_next, records, watch, now_us)
+            held.read_next = batch.to_offset
+            held.moved_s = self._clock.monotonic()
+            parts.pending.add(batch)
+            if batch.stop_reason:
+                source.halt(partition)
+
+    def _work(self, source: RecordSource) -> None:
+        """Everything that needs the database, in an order that never skips a record."""
+        parts = self._parts
+        try:
+            written = parts.pending.write(source)
+            self.written_batches += len(written)
+            parts.watcher.refresh()
+            if not parts.watcher.is_idle:
+                parts.ownership.settle(source)
+            parts.lag.run(source, parts.watcher.watch.policy_version_id)
+        except Retryable as error:
+            self._database_backoff.failed(self._clock.monotonic())
+            self._complain("work_failed", error)
+            self._set_paused(paused=True, source=source)
+            return
+        self._database_backoff.succeeded()
+        source.commit_hint(written)
+        self._set_paused(paused=parts.watcher.is_idle, source=source)
+
+    def _set_paused(self, *, paused: bool, source: RecordSource) -> None:
+        if paused != self._paused:
+            self._paused = paused
+            (source.pause if paused else source.resume)()
+
+    def _complain(self, event: str, error: MirrorproofError) -> None:
+        if self._throttle.ready(event, self._clock.monotonic()):
+            self._log.warning(event, error=str(error))
+
+    def _leave(self) -> None:
+        parts = self._parts
+        try:
+            if self._source is not None:
+                self._source.commit_hint(parts.pending.write(self._source))
+                parts.ownership.give_back()
+        except MirrorproofError as error:
+            # Nothing is lost: whoever reads on begins at the database's offset.
+            self._log.warning("left_without_writing", error=str(error))
+        if self._source is not None:
+            self._source.close()
+        parts.watcher.close()

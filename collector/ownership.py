@@ -1,0 +1,212 @@
+"""Which partitions this process may write about, and where it reads them on.
+
+A partition that the source announces is first claimed in the database, which fences whoever had
+it, then compared with what the broker holds, and only then begun. One that cannot be read on
+without a loss is stopped, in the database and with its reason, until an operator clears it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import msgspec
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from collector.clock import Clock
+from collector.db import positions
+from collector.db.engine import as_our_error, reading, writing
+from collector.db.positions import Claim
+from collector.errors import Fenced
+from collector.log import get_logger
+from collector.source import Bounds, Partition, RecordSource
+
+_LOOK_AGAIN_S: Final = 10.0
+"""How often to look whether a partition that is set aside may be claimed again."""
+_QUIET_US: Final = 60_000_000
+"""An owner that wrote nothing for so long is gone; a living one writes every few seconds."""
+
+
+class Held(msgspec.Struct):
+    """A partition that is ours.
+
+    Attributes:
+        claim: The right to write about it.
+        read_next: The offset to read next; runs ahead of what is written.
+        moved_s: When it brought something last, monotonic seconds.
+    """
+
+    claim: Claim
+    read_next: int
+    moved_s: float
+
+
+class Ownership:
+    """The partitions of one process.
+
+    Args:
+        engine: The database.
+        clock: Where the time comes from.
+        owner: Name of this process.
+        from_latest: Where to begin in a partition that was never read: at its end, not its start.
+        on_begin: Called with each partition that is read from now on.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        owner: str,
+        *,
+        from_latest: bool = False,
+        on_begin: Callable[[Partition], object] = lambda _: None,
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._owner = owner
+        self._from_latest = from_latest
+        self._on_begin = on_begin
+        self._waiting: list[Partition] = []
+        self._broken: dict[Partition, str] = {}
+        self._aside: dict[Partition, float] = {}
+        self._log = get_logger(component="ownership", owner=owner)
+        self.held: Final[dict[Partition, Held]] = {}
+
+    def announce(
+        self,
+        assigned: Iterable[Partition],
+        revoked: Iterable[Partition],
+        broken: dict[Partition, str],
+    ) -> None:
+        """Takes note of what the source says; nothing is written here."""
+        for partition in revoked:
+            self.forget(partition)
+        self._waiting += [found for found in assigned if found not in self._waiting]
+        self._broken.update({p: why for p, why in broken.items() if p in self.held})
+
+    def forget(self, partition: Partition) -> None:
+        """A partition is not ours any more; nothing may be written about it."""
+        self.held.pop(partition, None)
+        self._broken.pop(partition, None)
+        self._aside.pop(partition, None)
+        self._waiting = [found for found in self._waiting if found != partition]
+
+    def set_aside(self, partition: Partition, source: RecordSource) -> None:
+        """Stops reading a partition; now and then it is looked at again."""
+        source.halt(partition)
+        self.forget(partition)
+        self._aside[partition] = self._clock.monotonic() + _LOOK_AGAIN_S
+
+    def settle(self, source: RecordSource) -> None:
+        """Stops what is broken, claims what is announced and begins to read it.
+
+        Raises:
+            Retryable, UsageError: The database or the broker; call it again later.
+        """
+        for partition, reason in tuple(self._broken.items()):
+            self.stop(partition, reason, source)
+        self._look_again()
+        if not self._waiting:
+            return
+        bounds = source.bounds(self._waiting)
+        for partition in tuple(self._waiting):
+            found = bounds.get(partition)
+            if found is not None:
+                self._claim(partition, found, source)
+
+    def stop(self, partition: Partition, reason: str, source: RecordSource) -> None:
+        """Stops one of our partitions for good, with its reason. Raises Retryable, UsageError."""
+        held = self.held.get(partition)
+        if held is not None:
+            self._log.error("partition_stopped", partition=str(partition), reason=reason)
+            try:
+                with self._writing() as connection:
+                    now_us = self._clock.now_us()
+                    positions.stop(connection, held.claim, reason, now_us)
+            except Fenced:
+                self._log.warning("partition_fenced", partition=str(partition))
+        self.set_aside(partition, source)
+
+    def _claim(self, partition: Partition, bounds: Bounds, source: RecordSource) -> None:
+        topic_id = source.topic_id(partition.topic)
+        with self._writing() as connection:
+            now_us = self._clock.now_us()
+            if not positions.is_known(connection, partition):
+                begin = bounds.end if self._from_latest else bounds.begin
+                self._log.info("partition_begun", partition=str(partition), offset=begin)
+                positions.create(connection, partition, begin, topic_id, now_us)
+            claim = positions.claim(connection, partition, self._owner, now_us)
+        if claim.stopped:
+            self._log.error("partition_is_stopped", partition=str(partition), reason=claim.stopped)
+            self.set_aside(partition, source)
+            return
+        self.held[partition] = Held(claim, claim.next_offset, self._clock.monotonic())
+        reason = loss(claim, bounds, topic_id)
+        if reason:
+            self.stop(partition, reason, source)
+            return
+        self._waiting.remove(partition)
+        self._on_begin(partition)
+        source.begin(partition, claim.next_offset)
+        self._log.info("partition_claimed", partition=str(partition), offset=claim.next_offset)
+
+    def _look_again(self) -> None:
+        now_s = self._clock.monotonic()
+        for partition, due_s in tuple(self._aside.items()):
+            if now_s < due_s:
+                continue
+            self._aside[partition] = now_s + _LOOK_AGAIN_S
+            quiet_us = self._clock.now_us() - _QUIET_US
+            with self._reading() as connection:
+                free = positions.is_free(connection, partition, quiet_us)
+            if free:
+                del self._aside[partition]
+                self._waiting.append(partition)
+
+    def give_back(self) -> None:
+        """Leaves all partitions to others. Raises Retryable, UsageError: the database."""
+        with self._writing() as connection:
+            for partition in sorted(self.held):
+                positions.give_back(connection, self.held[partition].claim)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets everything, for a source that is replaced."""
+        for partition in (*self.held, *self._aside, *self._waiting):
+            self.forget(partition)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        try:
+            with writing(self._engine) as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise as_our_error(error, self._engine.url) from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        try:
+            with reading(self._engine) as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise as_our_error(error, self._engine.url) from error
+
+
+def loss(claim: Claim, bounds: Bounds, topic_id: str | None) -> str:
+    """Why a partition cannot be read on without a loss; empty: it can.
+
+    Args:
+        claim: Where we would read on, and the topic's identity when we began.
+        bounds: What the broker holds.
+        topic_id: The topic's identity now.
+    """
+    if claim.topic_id and topic_id and claim.topic_id != topic_id:
+        return f"the topic was created again: its id is {topic_id}, was {claim.topic_id}"
+    if claim.next_offset < bounds.begin:
+        last = bounds.begin - 1
+        return f"records {claim.next_offset} to {last} expired before they were read"
+    if claim.next_offset > bounds.end:
+        return f"the log ends at {bounds.end}, before offset {claim.next_offset}: it lost records"
+    return ""

@@ -1,0 +1,151 @@
+"""`mirrorproof collect` and `mirrorproof migrate`: access logs into the database."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from collector.settings import Settings
+
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url",
+        metavar="URL",
+        help="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE. "
+        "[dim]Default: sqlite:///mirrorproof.db[/dim]",
+    ),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Settings file, TOML."),
+]
+
+_COLLECT_HELP = """Reads access logs from Kafka, or from files, into the database.
+
+Only lines about the hosts of policies are stored. Several collectors share the partitions of a
+consumer group; a process that dies at any moment neither loses nor doubles a line. Every setting
+can also be given as an environment variable, MIRRORPROOF_KAFKA__GROUP, or in a file.
+
+Exit status: 0 ended by SIGTERM or at the end of the files, 2 wrong usage.
+
+[b]Examples[/b]
+
+  mirrorproof collect --bootstrap-servers kafka:9092 --topic istio-access-logs --policy vs.yaml
+
+  mirrorproof collect --database-url postgresql://mirrorproof@db/mirrorproof --partitions 0-3
+
+  mirrorproof collect --from forecast-v1.jsonl --from forecast-v2.jsonl --policy vs.yaml
+"""
+
+_MIGRATE_HELP = """Brings the database's schema up to date. Safe to run twice, or by several at once.
+
+[b]Example[/b]
+
+  mirrorproof migrate --database-url postgresql://mirrorproof@db/mirrorproof
+"""
+
+
+def stop_on_signals() -> Event:
+    """An event that SIGTERM and SIGINT set: everything ends in good order."""
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    return stop
+
+
+def load_settings(config: Path | None, overrides: Mapping[str, Mapping[str, object]]) -> Settings:
+    """The settings of a command, and logging set up by them. Raises UsageError."""
+    from collector import environment, log
+
+    settings = environment.load(overrides, config=config)
+    log.configure(settings.log.level, settings.log.format)
+    return settings
+
+
+def database_override(url: str | None) -> dict[str, object]:
+    """What `--database-url` means as settings; it also replaces a `url_file` from elsewhere."""
+    return {} if url is None else {"url": url}
+
+
+def record_policies(engine: Engine, paths: list[Path], now_us: int) -> int:
+    """Records the policies of files; returns how many are new or changed."""
+    from collector.db.engine import writing
+    from collector.db.policies import record_versions
+    from verifier.policies.read import read_policies
+    from verifier.policies.stored import to_record
+
+    records = [to_record(policy) for policy in read_policies(paths)]
+    with writing(engine) as connection:
+        return len(record_versions(connection, records, now_us))
+
+
+def collect(
+    bootstrap_servers: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT,…", help="Kafka brokers to begin with."),
+    ] = None,
+    topic: Annotated[
+        list[str] | None, typer.Option(metavar="TOPIC", help="Topic to read; may be repeated.")
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="Consumer group.")] = None,
+    partitions: Annotated[
+        str | None,
+        typer.Option(metavar="0-3,7", help="Read these partitions, without a consumer group."),
+    ] = None,
+    from_: Annotated[
+        list[Path] | None,
+        typer.Option("--from", metavar="FILE", help="Read a file instead; may be repeated."),
+    ] = None,
+    policy: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Record the policies of a file or folder first."),
+    ] = None,
+    database_url: DatabaseOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Runs the command."""
+    from collector import app
+    from collector.clock import SystemClock
+
+    kafka: dict[str, object] = {
+        "bootstrap_servers": bootstrap_servers,
+        "topics": tuple(topic) if topic else None,
+        "group": group,
+        "partitions": partitions,
+    }
+    overrides = {"kafka": kafka, "database": database_override(database_url)}
+    settings = load_settings(config, overrides)
+    stop = stop_on_signals()
+    if policy:
+        engine = app.open_database(settings)
+        record_policies(engine, policy, SystemClock().now_us())
+        engine.dispose()
+    built = app.build_from_files(settings, from_, stop) if from_ else app.build(settings)
+    built.run(stop)
+
+
+def migrate(database_url: DatabaseOption = None, config: ConfigOption = None) -> None:
+    """Runs the command."""
+    from collector.db.engine import check_connection, describe, open_engine
+    from collector.db.migrate import upgrade
+
+    settings = load_settings(config, {"database": database_override(database_url)})
+    engine = open_engine(settings.database.address())
+    check_connection(engine)
+    revision = upgrade(engine)
+    typer.echo(f"{describe(engine.url)} is at {revision}")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this file."""
+    app.command("collect", help=_COLLECT_HELP)(collect)
+    app.command("migrate", help=_MIGRATE_HELP)(migrate)
