@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from sqlalchemy import create_engine, inspect, text
 
 from collector.db.engine import open_engine
@@ -13,16 +13,6 @@ from collector.db.migrate import require_head
 from tests.servers.kafka import KafkaBroker, Scram, Tls
 
 pytestmark = pytest.mark.integration
-
-
-def _send(kafka: KafkaBroker, topic: str, values: list[bytes]) -> None:
-    producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
-    try:
-        for value in values:
-            producer.send(topic, value, partition=0)
-        producer.flush(timeout=20)
-    finally:
-        producer.close()
 
 
 def _read(topic: str, count: int, **settings: Any) -> list[bytes]:
@@ -38,7 +28,7 @@ def test_broker_keeps_what_was_sent(kafka: KafkaBroker) -> None:
     """A topic gives back the records it was sent, in order."""
     topic = kafka.create_topic(partitions=2)
 
-    _send(kafka, topic, [b"one", b"two"])
+    kafka.send(topic, [b"one", b"two"])
 
     assert _read(topic, 2, bootstrap_servers=kafka.bootstrap) == [b"one", b"two"]
 
@@ -51,7 +41,7 @@ def test_topics_have_names_of_their_own(kafka: KafkaBroker) -> None:
 def test_tls_listener_proves_who_it_is(kafka: KafkaBroker, kafka_tls: Tls) -> None:
     """A client that trusts only the test authority reads through the TLS listener."""
     topic = kafka.create_topic()
-    _send(kafka, topic, [b"secret"])
+    kafka.send(topic, [b"secret"])
 
     values = _read(
         topic,
@@ -67,7 +57,7 @@ def test_tls_listener_proves_who_it_is(kafka: KafkaBroker, kafka_tls: Tls) -> No
 def test_scram_listener_knows_its_user(kafka: KafkaBroker, kafka_scram: Scram) -> None:
     """A client with the password reads through the SCRAM listener."""
     topic = kafka.create_topic()
-    _send(kafka, topic, [b"guarded"])
+    kafka.send(topic, [b"guarded"])
 
     values = _read(
         topic,

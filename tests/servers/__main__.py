@@ -7,6 +7,7 @@ of `tests.servers.given`, stops them, and ends with the command's exit status.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ def main(command: list[str]) -> int:
     if not command:
         print("usage: python -m tests.servers COMMAND…", file=sys.stderr)  # noqa: T201
         return 2
+    # An end from outside unwinds, too: the servers stop and their folders go.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     started = time.monotonic()
     try:
         with apache_kafka() as kafka, wheel_postgres() as postgres:

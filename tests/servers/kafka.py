@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
+from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
+
+_SEND_TIMEOUT_S: Final = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,17 @@ class KafkaBroker:
         finally:
             admin.close()
         return name
+
+    def send(self, topic: str, values: Iterable[bytes | None], partition: int = 0) -> None:
+        """Sends records to one partition, in order; they are stored when this returns."""
+        producer = KafkaProducer(bootstrap_servers=self.bootstrap, acks="all", linger_ms=5)
+        try:
+            sent = [producer.send(topic, value, partition=partition) for value in values]
+            producer.flush(timeout=_SEND_TIMEOUT_S)
+            for record in sent:
+                record.get(timeout=0)  # type: ignore[no-untyped-call]  # raises what went wrong
+        finally:
+            producer.close()
 
     def delete_topic(self, name: str) -> None:
         """Deletes a topic."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +22,6 @@ _TOP_LEVEL: Final = {
     *("pyproject.toml", "requirements.lock", "Makefile", ".ci", ".gitignore"),
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"),
 }
-_IGNORED: Final = {".git", ".venv", "dist", "__pycache__"}
 _APACHE_2: Final = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
 _MAX_MODULE_LINES: Final = 300
 _MAX_FUNCTION_LINES: Final = 50
@@ -51,11 +52,17 @@ def _files() -> list[Path]:
         )
         paths = [ROOT / os.fsdecode(name) for name in output.split(b"\0") if name]
         return [path for path in paths if path.is_file()]
-    return [
-        path
-        for path in ROOT.rglob("*")
-        if path.is_file() and not _IGNORED.intersection(path.relative_to(ROOT).parts)
-    ]
+    return _files_without_git()
+
+
+def _files_without_git() -> list[Path]:
+    names = (ROOT / ".gitignore").read_text().split()
+    ignored = re.compile("|".join(fnmatch.translate(name.rstrip("/")) for name in [".git", *names]))
+    found = []
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [name for name in folders if not ignored.match(name)]
+        found += [Path(folder, name) for name in files if not ignored.match(name)]
+    return found
 
 
 def _modules(*folders: str) -> Iterator[Path]:
@@ -72,6 +79,11 @@ def _functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
+
+
+def test_files_are_found_without_git() -> None:
+    """On a machine that has no git the rules are checked on the same files."""
+    assert set(_files()) == set(_files_without_git())
 
 
 def test_top_level_holds_only_what_was_agreed() -> None:
