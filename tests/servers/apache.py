@@ -37,6 +37,8 @@ def apache_kafka() -> Iterator[KafkaBroker]:
     Raises:
         ServerError: Its jars cannot be had, or it does not start.
     """
+    if not apache_available():
+        raise ServerError(f"Apache Kafka needs {', '.join(_NEEDED)} on this machine")
     classpath = f"{_jars()}/*"
     plain, tls, scram, controller = free_ports(4)
     password = secrets.token_urlsafe(12)
