@@ -59,7 +59,11 @@ class FileSource:
             return Polled(assigned=tuple(self._paths))
         if self._paused:
             return Polled()
-        for partition in tuple(self._next):
+        for partition, offset in tuple(self._next.items()):
+            if offset > self._ends[partition]:
+                self._finish(partition)
+                end = self._ends[partition]
+                return Polled(broken={partition: f"the file ends at line {end}, before {offset}"})
             records = self._read(partition)
             if records:
                 return Polled(records={partition: records})

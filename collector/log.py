@@ -13,8 +13,13 @@ from typing import Any, Final
 
 import structlog
 
-# What libraries say at INFO while nothing is wrong, many times a second when a broker is away.
-_CHATTY: Final = {"kafka": logging.ERROR, "alembic": logging.WARNING, "sqlalchemy": logging.WARNING}
+# What libraries say while nothing is wrong; and the client, a screenful a second while a broker is
+# away, which our own events say once.
+_CHATTY: Final = {
+    "kafka": logging.CRITICAL,
+    "alembic": logging.WARNING,
+    "sqlalchemy": logging.WARNING,
+}
 
 
 def configure(level: str = "info", form: str = "auto") -> None:

@@ -197,6 +197,9 @@ class Ownership:
 def loss(claim: Claim, bounds: Bounds, topic_id: str | None) -> str:
     """Why a partition cannot be read on without a loss; empty: it can.
 
+    A log that ends before our offset is the source's to report (`Polled.broken`): the broker
+    knows its end for certain only while it serves a read.
+
     Args:
         claim: Where we would read on, and the topic's identity when we began.
         bounds: What the broker holds.
@@ -207,6 +210,4 @@ def loss(claim: Claim, bounds: Bounds, topic_id: str | None) -> str:
     if claim.next_offset < bounds.begin:
         last = bounds.begin - 1
         return f"records {claim.next_offset} to {last} expired before they were read"
-    if claim.next_offset > bounds.end:
-        return f"the log ends at {bounds.end}, before offset {claim.next_offset}: it lost records"
     return ""

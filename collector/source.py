@@ -50,7 +50,8 @@ class Polled(msgspec.Struct):
     Attributes:
         revoked: No longer ours: nothing of them may be written any more.
         assigned: Ours from now on, and held still until `begin`.
-        broken: Cannot be read on, with the reason in words.
+        broken: Cannot be read on, with the reason in words: the offset lies before the first
+            record or beyond the end.
         records: By partition, in the order of their offsets; only of partitions that began.
     """
 

@@ -46,7 +46,7 @@ Exit status: 0 ended by SIGTERM or at the end of the files, 2 wrong usage.
   mirrorproof collect --from forecast-v1.jsonl --from forecast-v2.jsonl --policy vs.yaml
 """
 
-_MIGRATE_HELP = """Brings the database's schema up to date. Safe to run twice, or by several at once.
+_MIGRATE_HELP = """Brings the database's schema up to date. Safe to run twice, or by several pods.
 
 [b]Example[/b]
 
