@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import msgspec
@@ -74,7 +75,12 @@ def read_server_name(server_name: str) -> Destination | None:
 
 
 def observe(
-    log: AccessLog, line: str, pod: Identity, hosts: HostTable, secret: bytes
+    log: AccessLog,
+    line: str,
+    pod: Identity,
+    hosts: HostTable,
+    secret: bytes,
+    identify: Callable[[AccessLog, str], int] = line_identity,
 ) -> Observation | None:
     """The observation of a line, or None when no policy watches its host.
 
@@ -87,6 +93,7 @@ def observe(
         pod: Who wrote it.
         hosts: The watched hosts.
         secret: Key of the request key, at most 64 bytes.
+        identify: How a line is told from the others of its pod; the default lasts for ever.
     """
     role, destination = read_cluster(log.cluster)
     if destination is None and log.server_name:
@@ -100,8 +107,8 @@ def observe(
             return None
     return Observation(
         request_key(log.request_id, log.method, log.path, host, secret),
-        line_identity(log, line),
-        int(role),
+        identify(log, line),
+        role,
         traits_of(log, shadow_host=shadow_host),
         host,
         destination,

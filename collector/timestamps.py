@@ -28,6 +28,10 @@ def parse_time(text: str) -> int:
     Raises:
         ValueError: when the text is no such time.
     """
+    if len(text) == 24 and text[19] == "." and text[23] == "Z":  # Envoy's default
+        whole, milliseconds = _seconds.get(text[:19]), text[20:23]
+        if whole is not None and milliseconds.isdecimal() and milliseconds.isascii():
+            return whole + int(milliseconds) * 1000
     if text.endswith("Z"):
         body = text[:-1]
     elif text.endswith("+00:00"):

@@ -8,37 +8,39 @@ Source: Envoy docs, substitution_formatter (response flags); router.cc (what is 
 
 from __future__ import annotations
 
-from enum import IntFlag
 from functools import lru_cache
 from typing import Final
 
 from collector.records import AccessLog
 
 
-class Trait(IntFlag):
-    """Properties of one line that matter for its verdict."""
+class Trait:
+    """Properties of one line that matter for its verdict, as bits.
 
-    NO_ID = 1 << 0
+    Plain numbers, no enum: they are combined for every line, and an enum takes ten times as long.
+    """
+
+    NO_ID: Final = 1 << 0
     """No request id: nothing can be paired by it."""
-    AMBIGUOUS = 1 << 1
+    AMBIGUOUS: Final = 1 << 1
     """The text can be read in two ways."""
-    UNMIRRORED = 1 << 2
+    UNMIRRORED: Final = 1 << 2
     """CONNECT or an upgrade: Envoy never mirrors these."""
-    NOT_ROUTED = 1 << 3
+    NOT_ROUTED: Final = 1 << 3
     """Answered before the router forwarded anything: no copy is made."""
-    NEVER_CONNECTED = 1 << 4
+    NEVER_CONNECTED: Final = 1 << 4
     """The upstream connection failed or was refused: a copy may or may not exist."""
-    ABANDONED = 1 << 5
+    ABANDONED: Final = 1 << 5
     """The client left before the response: a copy may or may not exist."""
-    FAILED = 1 << 6
+    FAILED: Final = 1 << 6
     """An outcome that makes a proxy try again: 5xx, code 0 or a reset."""
-    SHADOW_HOST = 1 << 7
+    SHADOW_HOST: Final = 1 << 7
     """The authority ends in `-shadow`: Envoy's own mark of a copy (before Istio 1.28)."""
-    MARKED = 1 << 8
+    MARKED: Final = 1 << 8
     """The operator's own marker field says: copy."""
 
 
-ORDINARY_MASK: Final = (
+ORDINARY_MASK: Final[int] = (
     Trait.NO_ID
     | Trait.AMBIGUOUS
     | Trait.UNMIRRORED
@@ -48,7 +50,8 @@ ORDINARY_MASK: Final = (
 )
 """A line with none of these bits is ordinary: a request or arrival like most."""
 
-_HOP_SHIFT: Final = 16
+HOP_SHIFT: Final = 16
+"""The number of forwarded addresses is packed above the trait bits, see `forwarded_hops`."""
 _HOP_LIMIT: Final = 30
 _NOT_ROUTED_FLAGS: Final = frozenset(
     {"NR", "NC", "UH", "FI", "RL", "RLSE", "UAEX", "DPE", "IH", "NFCF", "RFCF", "DO", "DF"}
@@ -88,7 +91,7 @@ def _hop_bits(forwarded_for: str | None) -> int:
     if forwarded_for is None:
         return 0
     hops = forwarded_for.count(",") + 1 if forwarded_for else 0
-    return (min(hops, _HOP_LIMIT) + 1) << _HOP_SHIFT
+    return (min(hops, _HOP_LIMIT) + 1) << HOP_SHIFT
 
 
 def forwarded_hops(traits: int) -> int | None:
@@ -97,8 +100,11 @@ def forwarded_hops(traits: int) -> int | None:
     The sending proxy's async client appends its own address to a copy, and only to a copy: the
     copy has one more than the live request. Source: Envoy `AsyncStreamImpl::sendHeaders`.
     """
-    packed = traits >> _HOP_SHIFT
+    packed = traits >> HOP_SHIFT
     return packed - 1 if packed else None
+
+
+_NO_HOPS: Final = _hop_bits("")
 
 
 def traits_of(log: AccessLog, *, shadow_host: bool, marked: bool = False) -> int:
@@ -113,7 +119,7 @@ def traits_of(log: AccessLog, *, shadow_host: bool, marked: bool = False) -> int
         `Trait` bits, and above them what `forwarded_hops` unpacks; below 2**22.
     """
     found = outcome_traits(log.method, log.code, log.flags, log.details)
-    found |= _hop_bits(log.forwarded_for)
+    found |= _NO_HOPS if log.forwarded_for == "" else _hop_bits(log.forwarded_for)
     if not log.request_id:
         found |= Trait.NO_ID
     if log.ambiguous:

@@ -30,6 +30,11 @@ class Coverage(msgspec.Struct, frozen=True):
     from_us: int | None = None
     until_us: int | None = None
 
+    @property
+    def holds_always(self) -> bool:
+        """Whether the answer does not depend on the time, and is yes."""
+        return self.known and self.from_us is None
+
     def holds(self, start_us: int) -> bool:
         """Whether a line of that time would be there."""
         if not self.known:

@@ -12,21 +12,25 @@ from collector.traits import ORDINARY_MASK, Trait, forwarded_hops
 from verifier.pairing.lines import Side
 from verifier.pairing.requests import SLACK_US
 
-_MARKS: Final = int(Trait.MARKED | Trait.SHADOW_HOST)
-_ODD: Final = int(ORDINARY_MASK)
+_MARKS: Final = Trait.MARKED | Trait.SHADOW_HOST
 # Positions in a record.
 _START, _DURATION, _TRAITS, _CODE, _SIDE = 2, 3, 4, 5, 6
 
-MATCHED: Final = 1
-"""One request, matched."""
-DIFFERS: Final = 2
-"""One request, matched, and the copy's status differs."""
-UNCOMPARED: Final = 3
-"""One request, matched; one side has no response to compare."""
+DIFFERS: Final = 1
+"""The copy's status differs from the request's."""
+UNCOMPARED: Final = 2
+"""One of the two has no response to compare."""
+BY_SENDER: Final = 4
+"""The sender logged the request."""
+UNLOGGED: Final = 8
+"""The primary did not log it."""
+OUTCOMES: Final = 16
 
 
-def ordinary(records: list[tuple[Any, ...]], horizon_us: int) -> int:
-    """What an ordinary key amounts to, or 0 when it is not ordinary.
+def ordinary(records: list[tuple[Any, ...]], horizon_us: int) -> int | None:
+    """What an ordinary key amounts to: one matched request, as bits of the constants above.
+
+    None when the key is not ordinary.
 
     Args:
         records: All records of one key, none repeated.
@@ -44,17 +48,20 @@ def ordinary(records: list[tuple[Any, ...]], horizon_us: int) -> int:
         elif side == Side.CLIENT_LIVE and client is None:
             client = record
         else:
-            return 0
+            return None
     request = client or attempt
-    if copy is None or request is None or traits & _ODD:
-        return 0
+    if copy is None or request is None or traits & ORDINARY_MASK:
+        return None
     if not _one_episode(client, attempt, copy, horizon_us):
-        return 0
+        return None
     if not copy[_TRAITS] & _MARKS and not _one_more_hop(attempt, client, copy):
-        return 0
+        return None
+    found = 0 if client is None else BY_SENDER
+    if attempt is None:
+        found |= UNLOGGED
     if not request[_CODE] or not copy[_CODE]:
-        return UNCOMPARED
-    return MATCHED if request[_CODE] == copy[_CODE] else DIFFERS
+        return found | UNCOMPARED
+    return found if request[_CODE] == copy[_CODE] else found | DIFFERS
 
 
 def _one_episode(client: Any, attempt: Any, copy: Any, horizon_us: int) -> bool:

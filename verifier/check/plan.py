@@ -15,6 +15,9 @@ from verifier.sides import Sides
 
 _CACHE_LIMIT: Final = 100_000
 
+Place = tuple[int, int, int, int]
+"""Side, mirror index, policy number, and 1 when the line cannot show its route."""
+
 
 class Plan:
     """The policies of a run, prepared for judging lines.
@@ -35,34 +38,46 @@ class Plan:
         self._sides: Final = [Sides(policy) for policy in policies]
         self._numbers: Final = {id(policy): n for n, policy in enumerate(policies)}
         self._pods: dict[tuple[Identity, Destination | None], Destination | None] = {}
-        self._cache: dict[object, tuple[int, int] | None] = {}
+        self._places: dict[object, Place | None] = {}
+        self._conditional: Final = frozenset(
+            host
+            for policy in policies
+            for host in policy.hosts
+            if sum(host in other.hosts for other in policies) > 1 or policy.match
+        )
 
-    def place(self, seen: Observation) -> tuple[int, int, int, int] | None:
+    def place(self, seen: Observation) -> Place | None:
         """Side, mirror index, policy number and `route_unknown` of a line.
 
         None when no policy concerns it. When the line cannot show its route, the side is that of
         the first route it may have taken.
         """
         log = seen.log
+        if seen.host in self._conditional:
+            return self._place(seen)
+        # All that the answer depends on, where a host has one route for everything.
+        question = (seen.pod, log.cluster, log.server_name, seen.host)
+        if question in self._places:
+            return self._places[question]
+        place = self._place(seen)
+        if len(self._places) < _CACHE_LIMIT:
+            self._places[question] = place
+        return place
+
+    def _place(self, seen: Observation) -> Place | None:
+        log = seen.log
         # Only senders name the route; Istio writes `default` on every receiver's line.
         name = log.route if seen.role == Role.CLIENT else ""
         route = self._routes.route(log.method, log.path, seen.host, name)
         if route is None:
             return None
-        unknown = int(isinstance(route, Unknown))
         policy = route.policies[0] if isinstance(route, Unknown) else route
         number = self._numbers[id(policy)]
-        question = (number, seen.role, seen.destination, seen.pod)
-        if question in self._cache:
-            side = self._cache[question]
-        else:
-            pod = self.serves(seen.pod, seen.destination if seen.role != Role.CLIENT else None)
-            side = self._sides[number].side(seen.role, seen.destination, pod)
-            if len(self._cache) < _CACHE_LIMIT:
-                self._cache[question] = side
+        pod = self.serves(seen.pod, seen.destination if seen.role != Role.CLIENT else None)
+        side = self._sides[number].side(seen.role, seen.destination, pod)
         if side is None:
             return None
-        return side[0], side[1], number, unknown
+        return int(side[0]), side[1], number, int(isinstance(route, Unknown))
 
     def serves(self, pod: Identity, server_name: Destination | None) -> Destination | None:
         """The destination that a pod serves, or None when its version is unknown."""

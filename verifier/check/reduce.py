@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from verifier.check.evidence import PolicyEvidence
-from verifier.check.fast import DIFFERS, UNCOMPARED, ordinary
+from verifier.check.fast import BY_SENDER, DIFFERS, OUTCOMES, UNCOMPARED, UNLOGGED, ordinary
 from verifier.check.records import LAYOUT, Record, to_line
 from verifier.check.tally import Tally
 from verifier.pairing.episodes import episodes, first_request_us
@@ -52,12 +52,14 @@ class Reducer:
         self._evidence: Final = evidence
         self._pods: Final = pods
         self._limit: Final = limit
-        # The short way suits one mirror of 100 % without conditions on time.
+        self._horizons: Final = [e.terms.horizon_us for e in evidence]
+        # The short way suits one mirror of 100 % and evidence that does not depend on time.
         self._plain: Final = [
             len(e.terms.mirrors) == 1
             and e.terms.mirrors[0].percents == (100.0,)
             and not e.terms.mirrors[0].live
             and policy.valid_from_us is None
+            and e.primary.holds_always
             for policy, e in zip(policies, evidence, strict=True)
         ]
 
@@ -66,21 +68,31 @@ class Reducer:
         share = Share()
         quick: dict[int, list[int]] = {}
         for records in self._by_key(files).values():
-            kept = records if len(records) == 1 else self._distinct(records)
+            kept = records if len(records) == 1 else _distinct(records)
             share.repeated += len(records) - len(kept)
-            number = kept[0][_POLICY]
-            if 1 < len(kept) < 4 and self._plain[number]:
-                found = ordinary(kept, self._evidence[number].terms.horizon_us)
-                if found and not any(record[_UNKNOWN] for record in kept):
-                    quick.setdefault(number, [0, 0, 0, 0])[found] += 1
-                    self._count_control(share, number, kept)
-                    continue
-            self._judge_key(share, kept)
-        for number, found_counts in quick.items():
-            _add_quick(self._tally(share, number), found_counts)
+            found = self._ordinary(kept)
+            if found is None:
+                self._judge_key(share, kept)
+            else:
+                number = kept[0][_POLICY]
+                if number not in quick:
+                    quick[number] = [0] * OUTCOMES
+                quick[number][found] += 1
+        for number, counts in quick.items():
+            _add_quick(self._tally(share, number), counts)
         for tally in share.tallies.values():
             tally.trim()
         return share
+
+    def _ordinary(self, records: list[Packed]) -> int | None:
+        """What `ordinary` makes of a key, where the policy and the evidence allow the short way."""
+        number = records[0][_POLICY]
+        if not 1 < len(records) < 4 or not self._plain[number]:
+            return None
+        for record in records:
+            if record[_UNKNOWN]:
+                return None
+        return ordinary(records, self._horizons[number])
 
     def _by_key(self, files: Iterable[Path]) -> dict[bytes, list[Packed]]:
         """The records of each key, with common pod numbers."""
@@ -98,28 +110,11 @@ class Reducer:
                     group.append(record)
         return keys
 
-    def _distinct(self, records: list[Packed]) -> list[Packed]:
-        """Records without those that repeat a line, whatever their order."""
-        seen: dict[tuple[int, int], Packed] = {}
-        for record in records:
-            seen.setdefault((record[_POD], record[_LINE_ID]), record)
-        return records if len(seen) == len(records) else list(seen.values())
-
     def _tally(self, share: Share, number: int) -> Tally:
         tally = share.tallies.get(number)
         if tally is None:
             tally = share.tallies[number] = Tally(self._limit)
         return tally
-
-    def _count_control(self, share: Share, number: int, records: list[Packed]) -> None:
-        """The control group's part of an ordinary key."""
-        evidence = self._evidence[number]
-        sides = {record[6]: record for record in records}
-        client = sides.get(1)
-        if client is not None and evidence.primary.holds(min(r[2] for r in records)):
-            tally = self._tally(share, number)
-            tally.control += 1
-            tally.control_lost += 4 not in sides
 
     def _judge_key(self, share: Share, records: list[Packed]) -> None:
         """Judges the episodes of a key that is not ordinary."""
@@ -173,14 +168,27 @@ def _route_unknown(judged: Judgement) -> None:
     judged.add(Verdict.UNVERIFIABLE, unsampled)
 
 
-def _add_quick(tally: Tally, found: list[int]) -> None:
-    """Adds ordinary keys: matched, differing, not compared."""
-    total = sum(found)
-    tally.counts[Verdict.MATCHED] = tally.counts.get(Verdict.MATCHED, 0) + total
-    tally.requests += total
-    tally.requests_high += total
-    tally.status_differs += found[DIFFERS]
-    tally.paired += total - found[UNCOMPARED]
+def _distinct(records: list[Packed]) -> list[Packed]:
+    """Records without those that repeat a line, whatever their order."""
+    if len({record[_LINE_ID] for record in records}) == len(records):
+        return records  # the common case: not even two pods wrote the same
+    seen: dict[tuple[int, int], Packed] = {}
+    for record in records:
+        seen.setdefault((record[_POD], record[_LINE_ID]), record)
+    return list(seen.values())
+
+
+def _add_quick(tally: Tally, counts: list[int]) -> None:
+    """Adds ordinary keys, counted by what `ordinary` said of them."""
+    for found, count in enumerate(counts):
+        tally.counts[Verdict.MATCHED] = tally.counts.get(Verdict.MATCHED, 0) + count
+        tally.requests += count
+        tally.requests_high += count
+        tally.status_differs += count if found & DIFFERS else 0
+        tally.paired += 0 if found & UNCOMPARED else count
+        if found & BY_SENDER:
+            tally.control += count
+            tally.control_lost += count if found & UNLOGGED else 0
 
 
 def lines_of(finding: Finding) -> list[Line]:

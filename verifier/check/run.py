@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import tempfile
@@ -82,7 +83,10 @@ _work: Any = None  # the scanner or reducer of this worker process
 
 
 def _prepare(make: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Sets this process up. Records form no cycles, so collecting garbage only costs time."""
     global _work
+    if multiprocessing.parent_process() is not None:
+        gc.disable()
     _work = make(*arguments)
 
 

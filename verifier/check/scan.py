@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,13 @@ from verifier.check.records import LAYOUT, MAX_SMALL
 from verifier.check.sources import Chunk, Source, read_chunk
 
 _SAMPLES: Final = 5
+_MAX_CODE: Final = 65_535
 _SECRET: Final = b""  # keys never leave the process: nobody can aim at them
+
+
+def _identify(log: AccessLog, text: str) -> int:
+    """Identity of a line within this run: the workers are forked, so they hash alike."""
+    return hash(log.stream_id or text)
 
 
 class Stretch(msgspec.Struct):
@@ -78,8 +85,8 @@ class Scanner:
         self._folder: Final = folder
         self._mask: Final = shares - 1
         self._worker: Final = os.getpid()
-        self._spill: dict[int, bytearray] = {}
-        self._pods: dict[tuple[str, str], int] = {}
+        self._spill: defaultdict[int, bytearray] = defaultdict(bytearray)
+        self._pods: dict[Identity, int] = {}
         self._identities = [Identity(pod=source.pod) for source in sources]
 
     def scan(self, number: int, chunk: Chunk) -> ChunkReport:
@@ -94,7 +101,7 @@ class Scanner:
         lines = read_chunk(self._sources[chunk.source], chunk)
         report.lines = len(lines)
         for index, line in enumerate(lines):
-            if line[:1] == b"[" and line[:2] != b"[{":
+            if line[:1] == b"[" and line[-1:] != b"\r" and line[:2] != b"[{":
                 self._take(report, line.decode("utf-8", "replace"), source, number, index)
                 continue
             if line.strip():
@@ -126,55 +133,61 @@ class Scanner:
 
     def _take(self, report: ChunkReport, text: str, pod: Identity, chunk: int, index: int) -> None:
         """Counts and stores one line."""
-        text = text.rstrip("\r")
         log = parse_line(text)
-        if isinstance(log, Quarantined):
-            self._refuse(report, index, log.reason)
+        if type(log) is not AccessLog:
+            self._count_other(report, index, log)
             return
         report.read += 1
-        seen = (
-            None if isinstance(log, Ignored) else observe(log, text, pod, self._plan.hosts, _SECRET)
-        )
-        if seen is None or isinstance(log, Ignored):
+        seen = observe(log, text, pod, self._plan.hosts, _SECRET, _identify)
+        if seen is None:
             report.ignored += 1
             return
         report.observations += 1
-        place = self._plan.place(seen)
         number = self._note(report, pod, log)
+        place = self._plan.place(seen)
         if place is None:
             return
         report.sides.add((place[2], place[0]))
         share = (seen.key[0] | seen.key[1] << 8) & self._mask
-        spill = self._spill.get(share)
-        if spill is None:
-            spill = self._spill[share] = bytearray()
-        spill += LAYOUT.pack(
+        self._spill[share] += LAYOUT.pack(
             seen.key,
             seen.line_id,
             log.start_us,
             log.duration_ms,
             seen.traits,
-            min(log.code, 65_535),
+            log.code if log.code < _MAX_CODE else _MAX_CODE,
             *place,
-            min(log.attempt, MAX_SMALL),
+            log.attempt if log.attempt < MAX_SMALL else MAX_SMALL,
             number,
             chunk,
             index,
         )
 
+    def _count_other(
+        self, report: ChunkReport, index: int, found: AccessLog | Ignored | Quarantined
+    ) -> None:
+        """Counts a line that is no access log, or cannot be read."""
+        if isinstance(found, Quarantined):
+            self._refuse(report, index, found.reason)
+        else:
+            report.read += 1
+            report.ignored += 1
+
     def _note(self, report: ChunkReport, pod: Identity, log: AccessLog) -> int:
         """The number of a line's pod; widens the pod's stretch."""
-        name = (pod.cluster, pod.pod)
-        number = self._pods.get(name)
+        number = self._pods.get(pod)
         if number is None:
-            number = self._pods[name] = len(self._pods)
+            number = self._pods[pod] = len(self._pods)
             report.pods.append(pod)
         stretch = report.stretches.get(number)
         if stretch is None:
             report.stretches[number] = Stretch(log.start_us, log.end_us)
-        else:
-            stretch.first_us = min(stretch.first_us, log.start_us)
-            stretch.last_us = max(stretch.last_us, log.end_us)
+            return number
+        end_us = log.start_us + log.duration_ms * 1000
+        if end_us > stretch.last_us:
+            stretch.last_us = end_us
+        if log.start_us < stretch.first_us:
+            stretch.first_us = log.start_us
         return number
 
     def _write(self) -> None:
