@@ -109,7 +109,7 @@ class KafkaSettings(_Section):
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
         default=None, description="How to authenticate over SASL_*."
     )
-    username: str | None = Field(default=None, description="SASL user.")
+    username: str | None = Field(default=None, description="SASL user name.")
     password: SecretStr | None = Field(default=None, description="SASL password.")
     password_file: Path | None = Field(default=None, description="File with the SASL password.")
     ca_file: Path | None = Field(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from collector.envelopes import (
     MAX_VALUE_BYTES,
     Heartbeat,
+    Piece,
     RawLine,
     shipper_time_us,
     unwrap,
@@ -50,10 +51,12 @@ FILEBEAT = {
 
 
 def value(**fields: object) -> bytes:
+    """A JSON value."""
     return json.dumps(fields).encode()
 
 
-def lines(found: list) -> list[tuple[str, Identity]]:
+def lines(found: list[Piece]) -> list[tuple[str, Identity]]:
+    """What was found, which must be lines and nothing else."""
     assert all(isinstance(piece, RawLine) for piece in found)
     return [(piece.text, piece.identity) for piece in found]
 

@@ -1,0 +1,152 @@
+"""What `collector.batch` makes of records."""
+
+from __future__ import annotations
+
+import pytest
+
+from collector.batch import MAX_SKEW_US, Batch, Reader, Watch
+from collector.hosts import HostTable
+from collector.records import Identity
+from collector.source import Partition, Record
+from tests.lines import HOST, START_US, client_line, shipped
+
+P0 = Partition("logs", 0)
+NOW_US = START_US + 10_000_000
+WATCH = Watch(HostTable([HOST]), 7)
+END_US = START_US + 4_000
+
+
+def reader(poison_limit: int = 1000) -> Reader:
+    """A reader with a known secret."""
+    return Reader(b"secret", ["istio-proxy"], lambda _: Identity(cluster="east"), poison_limit)
+
+
+def read(*values: bytes, at_us: int = NOW_US, poison_limit: int = 1000) -> Batch:
+    """One batch of values, from offset 10."""
+    records = [Record(10 + n, at_us, value) for n, value in enumerate(values)]
+    return reader(poison_limit).read(P0, 10, records, WATCH, NOW_US)
+
+
+def test_every_line_is_counted_exactly_once() -> None:
+    """Whatever comes, read = stored + ignored + quarantined."""
+    watched = shipped(client_line("a"))
+    other = shipped(client_line("b", host="other.weather.svc.cluster.local"))
+    poison = b'[2026-11-22T15:11:42.900Z] "GET / HTTP/1.1" broken'
+    beat = b'{"mirrorproof":"heartbeat","node":"n"}'
+
+    batch = read(watched, other, b"hello", poison, beat, b"", watched + b"\n" + watched)
+
+    assert (batch.records, batch.read) == (7, 8)
+    assert (batch.stored, batch.ignored, batch.quarantined, batch.heartbeats) == (3, 4, 1, 1)
+    assert batch.read == batch.stored + batch.ignored + batch.quarantined
+    assert (batch.from_offset, batch.to_offset, batch.policy_version_id) == (10, 17, 7)
+
+
+def test_each_line_knows_where_it_was_read() -> None:
+    """Offset of the record and position within it."""
+    line = client_line("a").encode()
+
+    batch = read(b"x", line + b"\nnoise\n" + line)
+
+    assert [(seen.offset, seen.item) for seen in batch.seen] == [(11, 0), (11, 2)]
+
+
+def test_the_default_identity_fills_what_the_envelope_lacks() -> None:
+    """The cluster comes from the settings, the pod from the envelope."""
+    (seen,) = read(shipped(client_line("a"))).seen
+
+    assert (seen.observation.pod.cluster, seen.observation.pod.pod) == ("east", "front-1")
+
+
+def test_lines_of_other_containers_are_ignored() -> None:
+    """An application cannot forge the proxy's lines by printing them."""
+    forged = shipped(client_line("a")).replace(b"istio-proxy", b"app")
+
+    assert read(forged).ignored == 1
+
+
+def test_unwatched_lines_move_the_watermark_too() -> None:
+    """Event time is the partition's, whoever's lines carry it."""
+    other = client_line("b", host="other.weather.svc.cluster.local")
+
+    assert read(other.encode()).watermark_us == END_US
+
+
+@pytest.mark.parametrize("ahead_us", [MAX_SKEW_US + 1000, 10**15])
+def test_a_clock_that_runs_ahead_moves_nothing(ahead_us: int) -> None:
+    """A line that ends long after its record was written has a wrong clock."""
+    wild = shipped(client_line("a", start_us=NOW_US + ahead_us))
+
+    batch = read(shipped(client_line("b")), wild)
+
+    assert (batch.watermark_us, batch.skewed, batch.stored) == (END_US, 1, 2)
+
+
+def test_a_record_without_time_is_measured_by_our_clock() -> None:
+    """Files have no record time."""
+    wild = shipped(client_line("a", start_us=NOW_US + MAX_SKEW_US + 1000))
+
+    assert read(wild, at_us=0).skewed == 1
+
+
+def test_a_record_from_the_future_does_not_vouch_for_its_lines() -> None:
+    """Proxy and shipper share a clock: when it is wrong, so is the record's time."""
+    wild = shipped(client_line("a", start_us=NOW_US + 10**12))
+
+    assert read(wild, at_us=NOW_US + 10**12).watermark_us is None
+
+
+def test_lines_and_heartbeats_show_that_a_node_is_alive() -> None:
+    """A node's log path is known alive until the end of the last line that came through it."""
+    beat = b'{"mirrorproof":"heartbeat","node":"node-b","time":"2026-11-22T15:11:50Z"}'
+    noise = shipped("Envoy proxy is ready", node="node-c")
+
+    batch = read(shipped(client_line("a")), beat, noise)
+
+    assert batch.nodes == {
+        ("east", "node-a"): END_US,
+        ("east", "node-b"): START_US + 7_100_000,
+        ("east", "node-c"): NOW_US,
+    }
+
+
+def test_quarantine_keeps_enough_to_find_the_line_again() -> None:
+    """Offset, reason, a bounded prefix, length and hash."""
+    line = b'[2026-11-22T15:11:42.900Z] "GET / HTTP/1.1" ' + b"x" * 10_000
+
+    (poison,) = read(line).poison
+
+    assert (poison.offset, poison.length, len(poison.prefix)) == (10, len(line), 4096)
+    assert poison.reason
+
+
+def test_nothing_but_poison_stops_the_partition() -> None:
+    """After the limit the batch ends and says why; the rest is not read."""
+    poison = b'[2026-11-22T15:11:42.900Z] "GET / HTTP/1.1" broken'
+
+    batch = read(*[poison] * 5, poison_limit=3)
+
+    assert (batch.to_offset, batch.quarantined) == (13, 3)
+    assert "3 lines in a row" in batch.stop_reason
+
+
+def test_one_good_line_ends_a_row_of_poison() -> None:
+    """Only a row without a single good line stops anything."""
+    poison = b'[2026-11-22T15:11:42.900Z] "GET / HTTP/1.1" broken'
+
+    batch = read(poison, poison, b"fine", poison, poison, poison_limit=3)
+
+    assert (batch.stop_reason, batch.to_offset) == ("", 15)
+
+
+def test_the_row_of_poison_is_counted_over_batches() -> None:
+    """Small polls do not hide a broken partition; beginning anew forgets the row."""
+    poison = b'[2026-11-22T15:11:42.900Z] "GET / HTTP/1.1" broken'
+    records = [Record(0, NOW_US, poison), Record(1, NOW_US, poison)]
+    used = reader(poison_limit=3)
+
+    used.read(P0, 0, records, WATCH, NOW_US)
+
+    assert used.read(P0, 2, records, WATCH, NOW_US).stop_reason
+    used.forget(P0)
+    assert not used.read(P0, 2, records, WATCH, NOW_US).stop_reason
