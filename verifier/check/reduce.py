@@ -12,9 +12,10 @@ from verifier.check.evidence import PolicyEvidence
 from verifier.check.fast import BY_SENDER, DIFFERS, OUTCOMES, UNCOMPARED, UNLOGGED, ordinary
 from verifier.check.records import LAYOUT, Record, to_line
 from verifier.check.tally import Tally
+from verifier.pairing.doubt import doubt_holes, doubt_route
 from verifier.pairing.episodes import episodes, first_request_us
 from verifier.pairing.judge import judge
-from verifier.pairing.lines import Finding, Judgement, Line, Reason, Terms, Verdict
+from verifier.pairing.lines import Finding, Line, Reason, Terms, Verdict
 from verifier.policies.model import Policy
 
 MAX_LINES_PER_KEY: Final = 50_000
@@ -127,8 +128,8 @@ class Reducer:
             start = first_request_us(episode)
             judged = judge(episode, self._terms(number, start))
             if len(known) != 1:
-                _route_unknown(judged)
-            self._look_for_holes(number, judged)
+                doubt_route(judged)
+            doubt_holes(judged, self._evidence[number].hole)
             tally.add(judged)
 
     def _terms(self, number: int, start_us: int) -> Terms:
@@ -142,30 +143,6 @@ class Reducer:
         early = start_us < policy.valid_from_us
         reason = Reason.NO_MIRROR_IN_FORCE if early else Reason.POLICY_CHANGED
         return msgspec.structs.replace(terms, exempt=reason)
-
-    def _look_for_holes(self, number: int, judged: Judgement) -> None:
-        """Rule: what lacks where the evidence has a hole is unverifiable, not missing."""
-        for finding in judged.findings:
-            if finding.verdict is Verdict.MISSING:
-                hole = self._evidence[number].hole(finding.mirror, finding.start_us)
-                if hole is not None:
-                    _doubt(judged, finding, hole)
-
-
-def _doubt(judged: Judgement, finding: Finding, reason: Reason) -> None:
-    """Turns a finding into an unverifiable one."""
-    judged.counts[finding.verdict] -= finding.count
-    judged.add(Verdict.UNVERIFIABLE, finding.count)
-    finding.verdict, finding.reason = Verdict.UNVERIFIABLE, reason
-
-
-def _route_unknown(judged: Judgement) -> None:
-    """Rule: without knowing the route, a copy that lacks says nothing; one that came does."""
-    for finding in judged.findings:
-        if finding.verdict is Verdict.MISSING:
-            _doubt(judged, finding, Reason.ROUTE_UNKNOWN)
-    unsampled = judged.counts.pop(Verdict.UNSAMPLED, 0)
-    judged.add(Verdict.UNVERIFIABLE, unsampled)
 
 
 def _distinct(records: list[Packed]) -> list[Packed]:

@@ -15,14 +15,13 @@ from typing import Any, Final
 import msgspec
 
 from collector.records import Identity
+from verifier.check.context import settle_log_loss, settle_surplus
 from verifier.check.evidence import PolicyEvidence, weigh
 from verifier.check.plan import Plan
 from verifier.check.reduce import Reducer, Share
 from verifier.check.scan import ChunkReport, Scanner, Stretch
 from verifier.check.sources import Chunk, Source, chunks, open_sources
 from verifier.check.tally import Tally
-from verifier.pairing.doubt import explained_by_loss
-from verifier.pairing.lines import Reason, Verdict
 from verifier.policies.model import Policy
 
 _SMALL_BYTES: Final = 8 * 1024 * 1024  # below it, starting workers takes longer than the work
@@ -264,39 +263,7 @@ def _second_pass(
         scanned.lines.observations -= share.repeated
         progress("judging", done, len(tasks))
     for tally in tallies:
-        tally.settle_surplus()
-        _settle_log_loss(tally)
+        settle_surplus(tally)
+        settle_log_loss(tally)
         tally.trim()
     return tallies
-
-
-def _settle_log_loss(tally: Tally) -> None:
-    """Rule: log loss is not mirror loss. As many missing copies as lines are lost are in doubt."""
-    missing = tally.counts.get(Verdict.MISSING, 0)
-    owed = missing + tally.counts.get(Verdict.MATCHED, 0)
-    explained = explained_by_loss(missing, owed, tally.control, tally.control_lost)
-    if explained:
-        tally.move(Verdict.MISSING, Verdict.UNVERIFIABLE, explained)
-        _doubt_first(tally, Verdict.MISSING, explained)
-    orphans = tally.counts.get(Verdict.ORPHAN, 0)
-    if tally.control_lost and orphans:
-        tally.move(Verdict.ORPHAN, Verdict.UNVERIFIABLE, orphans)
-        _doubt_first(tally, Verdict.ORPHAN, orphans)
-
-
-def _doubt_first(tally: Tally, verdict: Verdict, count: int) -> None:
-    """Marks findings as log loss, the most lonely first: an outage comes in a row."""
-    found = sorted(
-        (finding for finding in tally.findings if finding.verdict is verdict),
-        key=lambda finding: finding.start_us,
-    )
-    gaps = [(-_loneliness(found, index), index) for index in range(len(found))]
-    for _, index in sorted(gaps)[:count]:
-        found[index].verdict, found[index].reason = Verdict.UNVERIFIABLE, Reason.LOG_LOSS
-
-
-def _loneliness(found: list[Any], index: int) -> int:
-    """Time to the nearest other finding, µs."""
-    start = found[index].start_us
-    near = [abs(start - found[i].start_us) for i in (index - 1, index + 1) if 0 <= i < len(found)]
-    return min(near, default=1 << 62)

@@ -7,7 +7,6 @@ from typing import Final
 
 import msgspec
 
-from verifier.pairing.doubt import Failures
 from verifier.pairing.lines import Finding, Judgement, Reason, Verdict
 
 _MAX_SURPLUS: Final = 100_000
@@ -20,7 +19,6 @@ class Tally(msgspec.Struct):
         limit: How many findings are kept; the earliest are.
         surplus: (start µs) of copies too many that the surroundings decide on.
         failures: Seconds in which copies without any request started.
-        missing_by_mirror: How many missing copies each mirror group has.
     """
 
     limit: int
@@ -78,21 +76,6 @@ class Tally(msgspec.Struct):
         """Turns `count` verdicts into others."""
         self.counts[source] = self.counts.get(source, 0) - count
         self.counts[target] = self.counts.get(target, 0) + count
-
-    def settle_surplus(self) -> None:
-        """Rule: surplus in doubt. Decides it by what happened around it."""
-        failures = Failures()
-        failures.seconds = self.failures
-        doubtful = sum(failures.near(start) for start in self.surplus)
-        if doubtful:
-            self.move(Verdict.DUPLICATE, Verdict.UNVERIFIABLE, doubtful)
-        for finding in self.findings:
-            if finding.reason is not Reason.SURPLUS_IN_DOUBT:
-                continue
-            if failures.near(finding.start_us):
-                finding.verdict = Verdict.UNVERIFIABLE
-            else:
-                finding.reason = Reason.SURPLUS
 
 
 def finding_order(finding: Finding) -> tuple[int, str, int, int]:

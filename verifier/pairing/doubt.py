@@ -12,13 +12,45 @@ tells how many lines shipping loses; as many missing copies are lost lines, not 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
+
+from verifier.pairing.lines import Finding, Judgement, Reason, Verdict
 
 REACH_US: Final = 10_000_000
 """How far a failing primary throws doubt on surplus copies, µs."""
 
 _SECOND_US: Final = 1_000_000
 _CONFIDENCE: Final = 3.719  # one-sided normal quantile of 1 - 10**-4, the error of `check`
+
+
+def doubt(judgement: Judgement, finding: Finding, reason: Reason) -> None:
+    """Turns a finding of a judgement into an unverifiable one."""
+    judgement.counts[finding.verdict] -= finding.count
+    judgement.add(Verdict.UNVERIFIABLE, finding.count)
+    finding.verdict, finding.reason = Verdict.UNVERIFIABLE, reason
+
+
+def doubt_route(judgement: Judgement) -> None:
+    """Rule: without knowing the route, a copy that lacks says nothing; one that came does."""
+    for finding in judgement.findings:
+        if finding.verdict is Verdict.MISSING:
+            doubt(judgement, finding, Reason.ROUTE_UNKNOWN)
+    judgement.add(Verdict.UNVERIFIABLE, judgement.counts.pop(Verdict.UNSAMPLED, 0))
+
+
+def doubt_holes(judgement: Judgement, hole: Callable[[int, int], Reason | None]) -> None:
+    """Rule: what lacks where the evidence has a hole is unverifiable, not missing.
+
+    Args:
+        judgement: Of one episode.
+        hole: Tells, by mirror group and time in µs, why a copy's line may lack; None: it may not.
+    """
+    for finding in judgement.findings:
+        if finding.verdict is Verdict.MISSING:
+            reason = hole(finding.mirror, finding.start_us)
+            if reason is not None:
+                doubt(judgement, finding, reason)
 
 
 class Failures:

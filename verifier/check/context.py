@@ -1,0 +1,55 @@
+"""Verdicts that only the whole run decides, once all shares of the keys are judged."""
+
+from __future__ import annotations
+
+from verifier.check.tally import Tally
+from verifier.pairing.doubt import Failures, explained_by_loss
+from verifier.pairing.lines import Finding, Reason, Verdict
+
+
+def settle_surplus(tally: Tally) -> None:
+    """Rule: surplus in doubt. Decides it by what happened around it."""
+    failures = Failures()
+    failures.seconds = tally.failures
+    doubtful = sum(failures.near(start) for start in tally.surplus)
+    if doubtful:
+        tally.move(Verdict.DUPLICATE, Verdict.UNVERIFIABLE, doubtful)
+    for finding in tally.findings:
+        if finding.reason is not Reason.SURPLUS_IN_DOUBT:
+            continue
+        if failures.near(finding.start_us):
+            finding.verdict = Verdict.UNVERIFIABLE
+        else:
+            finding.reason = Reason.SURPLUS
+
+
+def settle_log_loss(tally: Tally) -> None:
+    """Rule: log loss is not mirror loss. As many missing copies as lines are lost are in doubt."""
+    missing = tally.counts.get(Verdict.MISSING, 0)
+    owed = missing + tally.counts.get(Verdict.MATCHED, 0)
+    explained = explained_by_loss(missing, owed, tally.control, tally.control_lost)
+    if explained:
+        tally.move(Verdict.MISSING, Verdict.UNVERIFIABLE, explained)
+        _doubt_first(tally, Verdict.MISSING, explained)
+    orphans = tally.counts.get(Verdict.ORPHAN, 0)
+    if tally.control_lost and orphans:
+        tally.move(Verdict.ORPHAN, Verdict.UNVERIFIABLE, orphans)
+        _doubt_first(tally, Verdict.ORPHAN, orphans)
+
+
+def _doubt_first(tally: Tally, verdict: Verdict, count: int) -> None:
+    """Marks findings as log loss, the most lonely first: an outage comes in a row."""
+    found = sorted(
+        (finding for finding in tally.findings if finding.verdict is verdict),
+        key=lambda finding: finding.start_us,
+    )
+    gaps = [(-_loneliness(found, index), index) for index in range(len(found))]
+    for _, index in sorted(gaps)[:count]:
+        found[index].verdict, found[index].reason = Verdict.UNVERIFIABLE, Reason.LOG_LOSS
+
+
+def _loneliness(found: list[Finding], index: int) -> int:
+    """Time to the nearest other finding, µs."""
+    start = found[index].start_us
+    near = [abs(start - found[i].start_us) for i in (index - 1, index + 1) if 0 <= i < len(found)]
+    return min(near, default=1 << 62)
