@@ -27,11 +27,11 @@ class Trait:
     UNMIRRORED: Final = 1 << 2
     """CONNECT or an upgrade: Envoy never mirrors these."""
     NOT_ROUTED: Final = 1 << 3
-    """Answered before the router forwarded anything: no copy is made."""
+    """Answered before a router forwarded anything. A sender makes no copy of such a request."""
     NEVER_CONNECTED: Final = 1 << 4
     """The upstream connection failed or was refused: a copy may or may not exist."""
     ABANDONED: Final = 1 << 5
-    """The client left before the response: a copy may or may not exist."""
+    """The client left, or broke the protocol, on the way: a copy may or may not exist."""
     FAILED: Final = 1 << 6
     """An outcome that makes a proxy try again: 5xx, code 0 or a reset."""
     SHADOW_HOST: Final = 1 << 7
@@ -54,9 +54,10 @@ HOP_SHIFT: Final = 16
 """The number of forwarded addresses is packed above the trait bits, see `forwarded_hops`."""
 _HOP_LIMIT: Final = 30
 _NOT_ROUTED_FLAGS: Final = frozenset(
-    {"NR", "NC", "UH", "FI", "RL", "RLSE", "UAEX", "DPE", "IH", "NFCF", "RFCF", "DO", "DF"}
+    {"NR", "NC", "UH", "FI", "RL", "RLSE", "UAEX", "DPE", "IH", "NFCF", "RFCF", "DO", "DF", "OM"}
 )
 _NEVER_CONNECTED_FLAGS: Final = frozenset({"UF", "UO"})
+_ABANDONED_FLAGS: Final = frozenset({"DC", "DPE"})
 _RESET_FLAGS: Final = frozenset({"UF", "UO", "UC", "UR", "LR", "UT", "DC", "URX", "UPE", "SI"})
 
 
@@ -79,7 +80,7 @@ def outcome_traits(method: str, code: int, flags: str, details: str) -> int:
         found |= Trait.NOT_ROUTED
     if flag_set & _NEVER_CONNECTED_FLAGS and details != "via_upstream":
         found |= Trait.NEVER_CONNECTED
-    if code == 0 or "DC" in flag_set:
+    if code == 0 or flag_set & _ABANDONED_FLAGS:
         found |= Trait.ABANDONED
     if code >= 500 or code == 0 or flag_set & _RESET_FLAGS:
         found |= Trait.FAILED
@@ -95,15 +96,19 @@ def _hop_bits(forwarded_for: str | None) -> int:
 
 
 def forwarded_hops(traits: int) -> int | None:
-    """How many addresses X-Forwarded-For held (at most 30), or None when it is not logged.
+    """How many addresses X-Forwarded-For held; None when it is not logged, or above 29.
+
+    A client may send any number of them: beyond the limit one more would not show.
 
     The sending proxy's async client appends its own address to a copy, and only to a copy: the
     copy has one more than the live request. Source: Envoy `AsyncStreamImpl::sendHeaders`.
     """
     packed = traits >> HOP_SHIFT
-    return packed - 1 if packed else None
+    return packed - 1 if 0 < packed <= _HOP_LIMIT else None
 
 
+_NOT_ROUTED_BIT: Final = int(Trait.NOT_ROUTED)
+_ROUTED_MASK: Final = ~_NOT_ROUTED_BIT
 _NO_HOPS: Final = _hop_bits("")
 
 
@@ -119,6 +124,12 @@ def traits_of(log: AccessLog, *, shadow_host: bool, marked: bool = False) -> int
         `Trait` bits, and above them what `forwarded_hops` unpacks; below 2**22.
     """
     found = outcome_traits(log.method, log.code, log.flags, log.details)
+    if log.upstream_host:
+        # Some try did go out: `UH` may be said of a retry, `DPE` of a body.
+        found &= _ROUTED_MASK
+    elif not log.flags and log.code and log.details not in ("", "via_upstream"):
+        # Redirects, direct responses, and refusals by RBAC or JWT set no flag.
+        found |= _NOT_ROUTED_BIT
     found |= _NO_HOPS if log.forwarded_for == "" else _hop_bits(log.forwarded_for)
     if not log.request_id:
         found |= Trait.NO_ID

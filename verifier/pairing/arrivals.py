@@ -35,13 +35,13 @@ class Arrivals(msgspec.Struct):
 def _reference_hops(references: list[Line], arrivals: list[Line]) -> int | None:
     """How many forwarded addresses a live request of this episode carries; None if unknown.
 
-    The primary's lines tell, else the senders'. Failing both, the mirror's own lines do when they
-    differ: the copy has one more than the live request it copies.
+    The primary's and the senders' lines tell; where they differ (several senders) the fewest
+    count, so that no copy is taken for live traffic. Failing both, the mirror's own lines do when
+    they differ: the copy has one more than the live request it copies.
     """
-    for line in references:
-        hops = forwarded_hops(line.traits)
-        if hops is not None:
-            return hops
+    sent = [hops for line in references if (hops := forwarded_hops(line.traits)) is not None]
+    if sent:
+        return min(sent)
     logged = [hops for line in arrivals if (hops := forwarded_hops(line.traits)) is not None]
     if not logged:
         return None
@@ -55,7 +55,7 @@ def sort_arrivals(arrivals: list[Line], references: list[Line]) -> Arrivals:
 
     Args:
         arrivals: Lines of the mirror's pods.
-        references: Lines that show live requests of the episode, the primary's first.
+        references: Lines that show live requests of the episode: the primary's, the senders'.
     """
     found = Arrivals()
     suffix_in_use = any(line.traits & Trait.SHADOW_HOST for line in arrivals)

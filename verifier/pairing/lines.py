@@ -60,6 +60,7 @@ class Reason(StrEnum):
     NOT_ROUTED = "answered before it was routed"
     NOT_CONNECTED = "never connected to the primary, and not copied"
     ABANDONED = "abandoned by the client, and not copied"
+    BYPASSED = "sent on another route, which has no mirror"
     ROUTE_UNKNOWN = "route unknown: the log does not show what the route matches on"
     EXTRA_QUOTES = "the line can be read in more than one way"
     NO_REQUEST_ID = "the line has no request id"
@@ -69,6 +70,7 @@ class Reason(StrEnum):
     MIRROR_SILENT = "{mirror} has never logged: mirroring is off, or its logs do not arrive"
     LOG_LOSS = "log loss: as many lines of the primary are lost too"
     UNKNOWN_VERSION = "a pod of unknown version may have received the copy"
+    MIRROR_TAKES_LIVE = "{mirror} takes live traffic too, and its lines carry no mark of a copy"
 
 
 class Line(msgspec.Struct, gc=False):
@@ -161,6 +163,7 @@ class Judgement(msgspec.Struct):
         findings: What is not matched, unsampled or exempt.
         requests: Live requests on the route, of any verdict.
         requests_high: The most that the lines allow.
+        exempt: Why how many requests are exempt; adds up to the count of that verdict.
         status_differs: Matched pairs whose status differs.
         paired: Matched pairs whose status could be compared.
         control: Requests of which a sender's line says that the primary answered.
@@ -171,6 +174,7 @@ class Judgement(msgspec.Struct):
     findings: list[Finding] = []
     requests: int = 0
     requests_high: int = 0
+    exempt: dict[Reason, int] = {}
     status_differs: int = 0
     paired: int = 0
     control: int = 0
@@ -180,6 +184,12 @@ class Judgement(msgspec.Struct):
         """Adds `count` of a verdict, without a finding."""
         if count:
             self.counts[verdict] = self.counts.get(verdict, 0) + count
+
+    def excuse(self, reason: Reason, count: int) -> None:
+        """Adds `count` exempt requests."""
+        self.add(Verdict.EXEMPT, count)
+        if count:
+            self.exempt[reason] = self.exempt.get(reason, 0) + count
 
     def find(self, finding: Finding) -> None:
         """Adds a finding and counts it."""

@@ -7,6 +7,7 @@ page that calls twice), so that the number is an interval.
 
 from __future__ import annotations
 
+import heapq
 from typing import Final
 
 import msgspec
@@ -17,6 +18,8 @@ from verifier.pairing.lines import Line
 SLACK_US: Final = 50_000
 """How far clocks and millisecond rounding may put an attempt outside its request's span."""
 
+_NEVER_OWED: Final = Trait.UNMIRRORED | Trait.NOT_ROUTED
+
 
 class Requests(msgspec.Struct):
     """The live requests of an episode.
@@ -25,6 +28,7 @@ class Requests(msgspec.Struct):
         firm: Requests that certainly took place and owe their copies.
         not_connected: Requests that never reached the primary: copied or not, both legal.
         abandoned: Requests the client gave up: copied or not, both legal.
+        bypassed: Requests that reached the primary on another route.
         exempt: Requests that are never mirrored, with their lines.
         further: How many more requests the lines allow, beyond all those.
         statuses: The response codes of the firm requests, as the client saw them.
@@ -34,6 +38,7 @@ class Requests(msgspec.Struct):
     firm: int = 0
     not_connected: int = 0
     abandoned: int = 0
+    bypassed: int = 0
     further: int = 0
     exempt: list[Line] = []
     statuses: list[int] = []
@@ -44,16 +49,39 @@ class Requests(msgspec.Struct):
         """Requests of which both a copy and no copy are legal."""
         return self.not_connected + self.abandoned
 
+    @property
+    def certain(self) -> int:
+        """All requests that certainly took place."""
+        return self.firm + self.optional + self.bypassed + len(self.exempt)
+
+
+def may_be_retried(attempt: Line) -> bool:
+    """Whether an attempt can have been tried again.
+
+    A proxy that numbers its attempts may be told to retry 4xx as well, and the numbers prove it.
+    """
+    return bool(attempt.traits & Trait.FAILED) or (attempt.attempt > 0 and attempt.code >= 400)
+
 
 def follows(later: Line, earlier: Line, horizon_us: int) -> bool:
-    """Whether an attempt can be the retry of an earlier one."""
-    if later.attempt and earlier.attempt and later.attempt != earlier.attempt + 1:
+    """Whether an attempt can be a retry of an earlier one that may have been retried."""
+    if later.attempt and earlier.attempt:
+        # An attempt between the two may never have reached the primary.
+        if later.attempt <= earlier.attempt:
+            return False
+    elif not earlier.traits & Trait.FAILED:
         return False
     return earlier.end_us - SLACK_US <= later.start_us <= earlier.end_us + horizon_us
 
 
+def _attempt_order(line: Line) -> tuple[int, bool, int, int, int, int]:
+    """Among equal starts a success comes last: it may be the retry of the failures beside it."""
+    success = not may_be_retried(line)
+    return (line.start_us, success, line.attempt, line.end_us, line.pod, line.line_id)
+
+
 def fold_attempts(attempts: list[Line], horizon_us: int) -> list[Line]:
-    """The last attempts of the fewest requests that explain all attempts.
+    """The last attempts of the fewest requests that explain all attempts, by start.
 
     Each failed attempt is taken for the first try of a later one where one can follow it.
 
@@ -64,29 +92,38 @@ def fold_attempts(attempts: list[Line], horizon_us: int) -> list[Line]:
     Returns:
         One line per request: the attempt that ended it.
     """
-    # Among equal starts a success comes last: it may be the retry of the failures beside it.
-    ordered = sorted(
-        attempts,
-        key=lambda line: (
-            line.start_us,
-            not line.traits & Trait.FAILED,
-            line.attempt,
-            line.end_us,
-            line.pod,
-            line.line_id,
-        ),
+    ordered = sorted(attempts, key=_attempt_order)
+    followed: set[int] = set()
+    # Failures that wait for their retry, the one that ended first (whose time runs out first) on
+    # top. Giving every attempt to the first of them that it can follow folds as many as possible.
+    waiting: list[tuple[int, int]] = []
+    for index, line in enumerate(ordered):
+        while waiting and waiting[0][0] + horizon_us < line.start_us:
+            heapq.heappop(waiting)
+        earlier = _earlier_try(line, waiting, ordered, horizon_us)
+        if earlier is not None:
+            followed.add(earlier[1])
+            waiting.remove(earlier)
+            heapq.heapify(waiting)
+        if may_be_retried(line):
+            heapq.heappush(waiting, (line.end_us, index))
+    return [line for index, line in enumerate(ordered) if index not in followed]
+
+
+def _earlier_try(
+    line: Line, waiting: list[tuple[int, int]], ordered: list[Line], horizon_us: int
+) -> tuple[int, int] | None:
+    """The waiting failure whose retry a line is taken for, or None."""
+    if not waiting:
+        return None
+    if not line.attempt and not ordered[waiting[0][1]].attempt:
+        return waiting[0] if follows(line, ordered[waiting[0][1]], horizon_us) else None
+    # With numbers, the try just before is the likeliest one.
+    return max(
+        (entry for entry in waiting if follows(line, ordered[entry[1]], horizon_us)),
+        key=lambda entry: (ordered[entry[1]].attempt, -entry[0], -entry[1]),
+        default=None,
     )
-    followed = [False] * len(ordered)
-    taken = [False] * len(ordered)
-    failed = (i for i, line in enumerate(ordered) if line.traits & Trait.FAILED)
-    # All windows in which a retry may start are equally long, so that serving the failure that
-    # ended first with the first attempt it may claim folds as many as possible.
-    for i in sorted(failed, key=lambda i: (ordered[i].end_us, i)):
-        for j in range(i + 1, len(ordered)):
-            if not taken[j] and follows(ordered[j], ordered[i], horizon_us):
-                taken[j] = followed[i] = True
-                break
-    return [line for i, line in enumerate(ordered) if not followed[i]]
 
 
 def count_requests(
@@ -101,41 +138,44 @@ def count_requests(
         horizon_us: Longest wait before a retry, µs.
     """
     found = Requests()
-    found.exempt = [c for c in clients if c.traits & (Trait.UNMIRRORED | Trait.NOT_ROUTED)]
-    clients = [c for c in clients if not c.traits & (Trait.UNMIRRORED | Trait.NOT_ROUTED)]
+    found.exempt = [c for c in clients if c.traits & _NEVER_OWED]
+    clients = [c for c in clients if not c.traits & _NEVER_OWED]
     if not clients and not found.exempt:
         found.exempt = [a for a in attempts if a.traits & Trait.UNMIRRORED]
     attempts = [a for a in attempts if not a.traits & Trait.UNMIRRORED]
+    folded = fold_attempts(attempts, horizon_us)
+    found.bypassed = min(bypassing, len(folded))
+    # Which of the attempts took the other route cannot be told.
+    folded = folded[found.bypassed :]
     if clients:
-        _count_by_clients(found, clients, attempts, bypassing, horizon_us)
+        _count_by_clients(found, clients, attempts, folded)
     else:
-        _count_by_attempts(found, attempts, bypassing, horizon_us)
+        _count_by_attempts(found, attempts, folded)
     return found
 
 
 def _count_by_clients(
-    found: Requests, clients: list[Line], attempts: list[Line], bypassing: int, horizon_us: int
+    found: Requests, clients: list[Line], attempts: list[Line], folded: list[Line]
 ) -> None:
     """Requests = the senders' lines, or the folded attempts if those are more."""
     firm = [c for c in clients if not c.traits & (Trait.NEVER_CONNECTED | Trait.ABANDONED)]
     failed = [c for c in clients if c.traits & Trait.NEVER_CONNECTED]
     abandoned = [
-        c
-        for c in clients
-        if c.traits & Trait.ABANDONED and not c.traits & Trait.NEVER_CONNECTED
+        c for c in clients if c.traits & Trait.ABANDONED and not c.traits & Trait.NEVER_CONNECTED
     ]
-    folded = fold_attempts(attempts, horizon_us)[bypassing:]
     unexplained = max(0, len(folded) - len(firm) - len(abandoned))
     # A request that ends in UF or UO after an attempt did reach the primary was sent, and copied.
     connected = failed[: min(unexplained, len(failed))]
-    unseen = folded[len(folded) - (unexplained - len(connected)) :] if unexplained else []
+    # Attempts that no sender's line covers are the first to be requests of their own.
+    folded = sorted(folded, key=lambda attempt: _within(attempt, clients))
+    unseen = folded[: unexplained - len(connected)]
     sure = firm + connected + unseen
     outside = sum(not _within(attempt, clients) for attempt in attempts)
     found.firm = len(sure)
     found.statuses = [line.code for line in sure]
     found.not_connected = len(failed) - len(connected)
     found.abandoned = len(abandoned)
-    found.further = max(0, outside - bypassing - len(unseen))
+    found.further = max(0, outside - found.bypassed - len(unseen))
     found.lines = sure + failed[len(connected) :] + abandoned
 
 
@@ -147,16 +187,13 @@ def _within(attempt: Line, clients: list[Line]) -> bool:
     )
 
 
-def _count_by_attempts(
-    found: Requests, attempts: list[Line], bypassing: int, horizon_us: int
-) -> None:
-    """Requests = the folded attempts, up to all attempts."""
-    ends = fold_attempts(attempts, horizon_us)[bypassing:]
-    sure = [line for line in ends if not line.traits & Trait.ABANDONED]
-    abandoned = [line for line in ends if line.traits & Trait.ABANDONED]
+def _count_by_attempts(found: Requests, attempts: list[Line], folded: list[Line]) -> None:
+    """Requests = the folded attempts, up to all attempts; attempt numbers leave no doubt."""
+    sure = [line for line in folded if not line.traits & Trait.ABANDONED]
+    abandoned = [line for line in folded if line.traits & Trait.ABANDONED]
     found.firm = len(sure)
     found.statuses = [line.code for line in sure]
     found.abandoned = len(abandoned)
     if not all(line.attempt for line in attempts):
-        found.further = max(0, len(attempts) - bypassing - len(ends))
+        found.further = max(0, len(attempts) - found.bypassed - len(folded))
     found.lines = sure + abandoned

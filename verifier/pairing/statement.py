@@ -20,7 +20,7 @@ the senders' logs each retry leaves such a doubt; with them there is none."""
 
 
 class Statement(StrEnum):
-    """The outcome of a range, from best to worst: proven, not proven, violated."""
+    """The outcome of a range; from best to worst: proven, not proven, violated."""
 
     PROVEN = "proven"
     VIOLATED = "violated"
@@ -88,6 +88,9 @@ def _doubts(counts: Mapping[Verdict, int], requests: int, requests_high: int) ->
         found.append(f"{ambiguous} ambiguous")
     if requests_high - requests > MAX_DOUBTFUL_SHARE * requests_high:
         found.append(f"{requests_high - requests} retries or further requests")
+    if counts.get(Verdict.UNSAMPLED, 0) and not counts.get(Verdict.MATCHED, 0):
+        # Few requests fit any small percentage, and no mirror at all.
+        found.append(f"no copy yet of {verified} requests")
     if not found and not verified:
         found.append("nothing to verify")
     return found
