@@ -125,8 +125,14 @@ class LiveScreen:
 
 
 def draw_windows(view: View) -> RenderableType:
-    """The table of the newest windows, with the totals of all."""
+    """The table of the newest windows, with the totals of all, and what really happened."""
+    truth = view.truth
+    caption = (
+        f"The applications counted {truth.requests} requests, {truth.missing} not mirrored, "
+        f"{truth.leaked} leaked."
+    )
     table = Table(show_footer=True, title="What the verifier settled", title_justify="left")
+    table.caption, table.caption_justify = caption, "left"
     totals = [str(figure) for figure in _figures(view.progress.verdicts)]
     table.add_column("Window", footer="all")
     names = ("Requests", "Matched", "Missing", "Leak", "Other")
@@ -148,19 +154,12 @@ def draw_windows(view: View) -> RenderableType:
 
 
 def draw_progress(view: View) -> RenderableType:
-    """The progress line: phase, time, what the applications counted, watermark lag."""
+    """The progress line: phase, time, watermark lag."""
     position_s = view.elapsed_s % view.round_s if view.elapsed_s > view.round_s else view.elapsed_s
     bar = ProgressBar(total=view.round_s, completed=position_s, width=_BAR_WIDTH)
-    truth = view.truth
     line = Table.grid(padding=(0, 2))
-    line.add_row(
-        Text(view.phase, "bold"),
-        bar,
-        f"{view.elapsed_s:.0f} s",
-        f"applications: {truth.requests} requests, {truth.missing} not mirrored, "
-        f"{truth.leaked} leaked",
-        f"watermark lag {_lag(view)}",
-    )
+    elapsed = f"{view.elapsed_s:.0f} s"
+    line.add_row(bar, elapsed, Text(view.phase, "bold"), f"watermark lag {_lag(view)}")
     return line
 
 

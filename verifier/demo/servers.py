@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from collector.errors import UsageError
 from verifier.demo import guard
 
 _STOP_TIMEOUT_S: Final = 5.0
@@ -25,12 +26,15 @@ class Servers:
 
     Args:
         keep: Folder to use and to keep; None: a temporary one, removed at the end.
+
+    Raises:
+        UsageError: `keep` is not empty, or cannot be made.
     """
 
     def __init__(self, keep: Path | None = None) -> None:
         self._temporary = keep is None
         if keep is not None:
-            keep.mkdir(parents=True, exist_ok=True)
+            _make_empty(keep)
         self.folder: Final = (keep or Path(tempfile.mkdtemp(prefix="mirrorproof-demo-"))).resolve()
         self._running: list[subprocess.Popen[bytes]] = []
         self._closed = False
@@ -93,6 +97,19 @@ class Servers:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _make_empty(folder: Path) -> None:
+    """Makes a folder; one that holds files of an earlier run would mix them with this one's."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        used = any(folder.iterdir())
+    except OSError as error:
+        message = f"folder {folder}: {error.strerror}"
+        raise UsageError(message) from error
+    if used:
+        message = f"folder {folder} is not empty; name a new one"
+        raise UsageError(message)
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:

@@ -39,6 +39,10 @@ class Progress:
     settled_us: int | None = None
     watermark_us: int | None = None
 
+    def covers(self, time_us: int) -> bool:
+        """Whether everything that began before a moment (µs since the epoch) is settled."""
+        return self.settled_us is not None and self.settled_us >= time_us
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
