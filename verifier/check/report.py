@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from verifier.pairing.percentage import Percentage, judge_percentage
 from verifier.pairing.statement import Ruling, Statement, rule, worst
 from verifier.policies.model import Policy
 from verifier.sides import mirror_groups
+from verifier.times import iso_time
 
 MAX_EVIDENCE: Final = 20
 NO_MIRROR: Final = Ruling(Statement.NOT_PROVEN, "the route has no mirror")
@@ -61,12 +61,6 @@ def _result(policy: Policy, tally: Tally, *, judged: bool) -> PolicyResult:
 def overall(found: list[PolicyResult]) -> Statement:
     """The worst statement of the judged policies."""
     return worst(result.ruling.statement for result in found if result.judged)
-
-
-def iso_time(time_us: int) -> str:
-    """RFC 3339, UTC, with the milliseconds that Envoy logs."""
-    moment = datetime.fromtimestamp(time_us / 1_000_000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_us // 1000 % 1000:03d}Z"
 
 
 class Evidence:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from collector.errors import InputError
 from collector.records import Identity
 from verifier.check.context import settle_log_loss, settle_surplus
 from verifier.check.evidence import PolicyEvidence, weigh
@@ -76,6 +77,7 @@ class _Scanned(msgspec.Struct):
     sides: set[tuple[int, int]] = set()
     shipped: bool = False
     refused: list[tuple[int, int, str]] = []
+    access_logs: list[int] = []
 
 
 _work: Any = None  # the scanner or reducer of this worker process
@@ -138,7 +140,7 @@ def check(
 
     Raises:
         UsageError: too many policies, or a log named twice.
-        InputError: a log cannot be read.
+        InputError: a log cannot be read, or no line of any is an access log.
     """
     plan = Plan(policies)
     with tempfile.TemporaryDirectory(prefix="mirrorproof-") as name:
@@ -184,7 +186,7 @@ def _first_pass(
     shares = 1
     while shares * _SHARE_BYTES < total and shares < 4096:
         shares *= 2
-    scanned = _Scanned(LineCounts())
+    scanned = _Scanned(LineCounts(), access_logs=[0] * len(sources))
     numbers: dict[tuple[str, str], int] = {}
     reports = _map(
         Scanner,
@@ -196,14 +198,31 @@ def _first_pass(
     done = next_line = 0
     for chunk, report in zip(parts, reports, strict=True):
         next_line = 0 if chunk.start == 0 else next_line
+        scanned.access_logs[chunk.source] += report.access_logs + report.quarantined
         _join(scanned, report, chunk, next_line, numbers)
         next_line += report.lines
         done += chunk.end - chunk.start
         progress("reading", done, total)
+    _refuse_other_files(scanned, sources)
     for source in sources:
         if source.pod and ("", source.pod) not in numbers:
             scanned.stretches[Identity(pod=source.pod)] = None
     return scanned
+
+
+def _refuse_other_files(scanned: _Scanned, sources: tuple[Source, ...]) -> None:
+    """Refuses input without any access log. One quiet pod's log may hold none, all may not.
+
+    Raises:
+        InputError: there are lines, and none is an access log.
+    """
+    filled = [source for source in sources if source.size]
+    if filled and not any(scanned.access_logs):
+        msg = (
+            f"{filled[0].name}: none of {scanned.lines.read} lines is an istio-proxy access log"
+            " of a known format (Istio's default text or JSON, bare or in a shipper's envelope)"
+        )
+        raise InputError(msg)
 
 
 def _join(

@@ -46,6 +46,7 @@ class ChunkReport(msgspec.Struct):
         worker: Which worker read it, so that its pod numbers can be translated.
         lines: Lines of the file, to number those of later chunks.
         read: Log lines in them, more when an envelope holds several.
+        access_logs: Access-log lines, of any host.
         observations: Access-log lines of watched hosts.
         ignored: No access log, or of no watched host.
         quarantined: Access logs that cannot be read.
@@ -59,6 +60,7 @@ class ChunkReport(msgspec.Struct):
     worker: int
     lines: int = 0
     read: int = 0
+    access_logs: int = 0
     observations: int = 0
     ignored: int = 0
     quarantined: int = 0
@@ -138,6 +140,7 @@ class Scanner:
             self._count_other(report, index, log)
             return
         report.read += 1
+        report.access_logs += 1
         seen = observe(log, text, pod, self._plan.hosts, _SECRET, _identify)
         if seen is None:
             report.ignored += 1

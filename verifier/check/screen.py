@@ -9,11 +9,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from verifier.check.report import Evidence, PolicyResult, iso_time, overall, reason_text
+from verifier.check.report import Evidence, PolicyResult, overall, reason_text
 from verifier.check.run import Outcome
 from verifier.check.tally import finding_order
 from verifier.pairing.lines import Finding, Verdict
 from verifier.pairing.statement import Statement
+from verifier.times import iso_time
 
 STYLES: Final = {
     Statement.PROVEN: "bold green",

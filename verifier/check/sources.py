@@ -83,6 +83,9 @@ def _open_source(pod: str, file: str, folder: Path) -> Source:
         if not path.is_file() and not path.is_dir():
             path = _keep_stream(path, folder)
         with path.open("rb") as opened:
+            if b"\0" in opened.read(4096):
+                msg = f"{file}: is binary, no log; unpack it first"
+                raise InputError(msg)
             size = opened.seek(0, 2)
     except OSError as error:
         msg = f"{file}: cannot be read: {error.strerror or error}"

@@ -19,7 +19,7 @@ app: Final = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-_COMMANDS: Final = ("check", "collect")
+_COMMANDS: Final = ("check", "explain", "policy", "collect", "demo")
 
 
 @app.callback(invoke_without_command=True)
@@ -32,7 +32,7 @@ def _global(
 
 
 def _register() -> None:
-    for name in dict.fromkeys(_COMMANDS):
+    for name in _COMMANDS:
         import_module(f"verifier.cli.{name}").register(app)
 
 

@@ -1,0 +1,139 @@
+"""Finds all lines of one request id in files, and what is known of the files around them."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from collector.envelopes import RawLine, unwrap
+from collector.observation import observe
+from collector.parse import parse_line
+from collector.records import AccessLog, Identity
+from verifier.check.evidence import PolicyEvidence, weigh
+from verifier.check.plan import Plan
+from verifier.check.scan import Stretch
+from verifier.check.sources import Source, chunks, open_sources, read_chunk
+from verifier.explain import Found, Story, explain, same_id, show_line
+from verifier.pairing.lines import Line, Side
+from verifier.policies.model import Policy
+
+_OUTBOUND: Final = b"outbound|"
+
+
+class _Seen(msgspec.Struct):
+    """What the files hold besides the lines of the id."""
+
+    pods: dict[Identity, Stretch | None] = {}
+    sides: set[tuple[int, int]] = set()
+    shipped: bool = False
+    numbers: dict[str, int] = {}
+
+
+def _pattern(request_id: str) -> re.Pattern[bytes]:
+    """What a raw line of the id contains, whatever its trace reason and JSON escapes."""
+    text = re.escape(request_id.encode())
+    if len(request_id) == 36 and request_id[8:24:5] == "----":
+        text = re.escape(request_id[:14].encode()) + b"." + re.escape(request_id[15:].encode())
+    return re.compile(text)
+
+
+def explain_files(
+    policies: tuple[Policy, ...],
+    logs: Iterable[str],
+    request_id: str,
+    *,
+    assume_complete: bool = True,
+) -> list[Story]:
+    """The episodes of a request id in files, each with its verdict and why.
+
+    Args:
+        policies: At least one.
+        logs: `FILE`, `-` or `POD=FILE`.
+        request_id: As logged; another trace reason is the same id.
+        assume_complete: A named log is complete.
+
+    Raises:
+        InputError: a log cannot be read.
+        UsageError: too many policies, or a log named twice.
+    """
+    plan = Plan(policies)
+    seen = _Seen()
+    with tempfile.TemporaryDirectory(prefix="mirrorproof-") as folder:
+        sources = open_sources(logs, Path(folder))
+        found = list(_find(plan, sources, request_id, seen))
+    evidence = {
+        policy.name: _evidence(plan, number, seen, assume_complete=assume_complete)
+        for number, policy in enumerate(policies)
+    }
+    return explain(
+        found,
+        lambda policy, start: evidence[policy.name].terms_at(start),
+        lambda policy, mirror, start: evidence[policy.name].hole(mirror, start),
+    )
+
+
+def _evidence(plan: Plan, number: int, seen: _Seen, *, assume_complete: bool) -> PolicyEvidence:
+    return weigh(
+        plan,
+        number,
+        seen.pods,
+        seen.sides,
+        assume_complete=assume_complete,
+        shipped=seen.shipped,
+    )
+
+
+def _find(plan: Plan, sources: tuple[Source, ...], request_id: str, seen: _Seen) -> Iterator[Found]:
+    """All lines of the id, in the order of the files."""
+    wanted = _pattern(request_id).search
+    for source in sources:
+        if source.pod:
+            seen.pods.setdefault(Identity(pod=source.pod), None)
+    number = 0
+    for chunk in chunks(sources):
+        source = sources[chunk.source]
+        number = 0 if chunk.start == 0 else number
+        for line in read_chunk(source, chunk):
+            number += 1
+            if _OUTBOUND in line:
+                seen.sides.update((p, Side.CLIENT_LIVE) for p in range(len(plan.policies)))
+            if wanted(line):
+                yield from _read(plan, source, line, number, request_id, seen)
+
+
+def _read(
+    plan: Plan, source: Source, line: bytes, number: int, request_id: str, seen: _Seen
+) -> Iterator[Found]:
+    """The lines of the id within one line of a file."""
+    for piece in unwrap(line, Identity(pod=source.pod)):
+        if not isinstance(piece, RawLine):
+            continue
+        seen.shipped |= piece.identity.pod != source.pod
+        log = parse_line(piece.text.rstrip("\r"))
+        if not isinstance(log, AccessLog) or not same_id(request_id, log.request_id):
+            continue
+        observation = observe(log, piece.text, piece.identity, plan.hosts, b"")
+        place = plan.place(observation) if observation is not None else None
+        if observation is None or place is None:
+            continue
+        pod = piece.identity.pod
+        seen.pods.setdefault(piece.identity, None)
+        seen.sides.add((place[2], place[0]))
+        told = Line(
+            place[0],
+            place[1],
+            log.start_us,
+            log.end_us,
+            log.code,
+            observation.traits,
+            log.attempt,
+            seen.numbers.setdefault(pod, len(seen.numbers)),
+            observation.line_id,
+        )
+        shown = show_line(told, pod, log, f"{source.name}:{number}")
+        yield Found(observation.key, plan.policies[place[2]], told, log.method, log.path, shown)

@@ -1,0 +1,115 @@
+"""`mirrorproof explain`: why one request got its verdict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from collector.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from verifier.explain import Story
+
+_HELP: Final = """Shows every line of one request id, how they were judged together, and why.
+
+From files like [b]check[/b], or from the database of the live pipeline. An id may stand for several
+requests: a page that calls twice, a retry, a client that chose it.
+
+Exit status: 0 found, 2 wrong usage or unreadable input, 3 no line has this id.
+
+[b]Examples[/b]
+
+  mirrorproof explain 46ce024f-97b3-4a45-8f73-2d4ef365608d --policy vs.yaml *.log
+
+  mirrorproof explain 46ce024f-97b3-4a45-8f73-2d4ef365608d --database-url sqlite:///mirrorproof.db
+"""
+_NOT_FOUND: Final = 3
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("explain", help=_HELP)(explain_command)
+
+
+def explain_command(
+    request_id: Annotated[str, typer.Argument(help="As it stands in the log.")],
+    logs: Annotated[
+        list[str] | None, typer.Argument(metavar="[LOG]…", help="FILE, - or POD=FILE.")
+    ] = None,
+    policy: Annotated[
+        list[Path] | None, typer.Option(help="Policies, for files; may be repeated.")
+    ] = None,
+    database_url: Annotated[
+        str | None, typer.Option(help="Where the collector stores; instead of files.")
+    ] = None,
+    assume_complete: Annotated[
+        bool, typer.Option(help="A named log is complete; else only what it shows.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Explains one request; see `_HELP`."""
+    if bool(logs) == bool(database_url):
+        msg = "explain: give either LOG files with --policy, or --database-url"
+        raise UsageError(msg)
+    if database_url:
+        from verifier.settle.lookup import explain_stored
+
+        stories = explain_stored(database_url, request_id)
+    else:
+        stories = _explain_files(policy, logs or [], request_id, assume_complete=assume_complete)
+    _print(request_id, stories, as_json=as_json)
+    if not stories:
+        raise typer.Exit(_NOT_FOUND)
+
+
+def _explain_files(
+    policy: list[Path] | None, logs: list[str], request_id: str, *, assume_complete: bool
+) -> list[Story]:
+    from verifier.check.lookup import explain_files
+    from verifier.policies.read import read_policies
+
+    if not policy:
+        msg = "explain: files need --policy FILE, the routes to judge them by"
+        raise UsageError(msg)
+    return explain_files(read_policies(policy), logs, request_id, assume_complete=assume_complete)
+
+
+def _print(request_id: str, stories: list[Story], *, as_json: bool) -> None:
+    import msgspec
+
+    if as_json:
+        found = {"request_id": request_id, "episodes": msgspec.to_builtins(stories)}
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    console = Console()
+    if not stories:
+        typer.echo(f"no line has the request id {request_id}", err=True)
+    for story in stories:
+        _show(console, story)
+
+
+def _show(console: Console, story: Story) -> None:
+    from rich.text import Text
+
+    from verifier.check.screen import printable
+
+    verdicts = ", ".join(f"{count} {name}" for name, count in story.verdicts.items())
+    request = printable(f"{story.method} {story.path}")
+    parts = [Text.assemble((request, "bold"), f"  {story.policy}: {verdicts}")]
+    parts += [Text(f"  {reason}") for reason in story.reasons]
+    for line in story.lines:
+        code = f"{line.code} {line.flags}".rstrip()
+        detail = f"{line.pod}  {line.place}"
+        if line.forwarded_for:
+            detail += f"  forwarded for {line.forwarded_for}"
+        parts.append(Text(f"  {line.started_at} {line.duration_ms:6} ms  {code:9} {line.side}"))
+        parts.append(Text(printable(f"      {detail}"), style="dim"))
+    for part in parts:
+        console.print(part, soft_wrap=True)
