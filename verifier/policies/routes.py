@@ -110,6 +110,16 @@ class RouteTable:
                 return named
         return table.ask(Asked(method, path, host, authority, port))
 
+    def candidates(self, host: str) -> tuple[Policy, ...]:
+        """The policies whose route some request of a canonical host may take."""
+        table = self._find(host)
+        return () if table is None else table.policies
+
+    def sole(self, host: str) -> Policy | None:
+        """The policy that takes every request of a host; None when the request decides."""
+        table = self._find(host)
+        return None if table is None else table.sole
+
     def _find(self, host: str) -> _Table | None:
         found = self._tables.get(host)
         if found is None:
@@ -125,6 +135,7 @@ class _Table:
 
     def __init__(self, resources: Iterable[Sequence[Policy]]) -> None:
         self._chains = [_chain(policies) for policies in resources]
+        self.policies = tuple({id(step[0]): step[0] for c in self._chains for step in c}.values())
         self.sole: Policy | None = None
         if len(self._chains) == 1 and self._chains[0][0][1] is None:
             self.sole = self._chains[0][0][0]

@@ -1,0 +1,94 @@
+"""Who plays which part: pods and destinations by their numbers, sides by policy.
+
+Pods and destinations are few and their rows never change, so that they are kept, and sides are
+decided once for each kind of line instead of once for each line.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from sqlalchemy import Column, Connection, func, select
+
+from collector.db.tables import destination, host, pod
+from collector.observation import Destination
+from collector.records import Identity, Role
+from verifier.pairing.lines import Side
+from verifier.policies.model import Policy
+from verifier.policies.resolve import PodVersions
+from verifier.sides import Sides, mirror_destinations
+
+Part = tuple[Side, int]
+"""A side and the index of the mirror group."""
+
+
+class Directory:
+    """The numbers of pods, destinations and hosts."""
+
+    def __init__(self) -> None:
+        self.pods: Final[dict[int, Identity]] = {}
+        self.destinations: Final[dict[int, Destination]] = {}
+        self.hosts: Final[dict[int, str]] = {}
+
+    def refresh(self, connection: Connection) -> None:
+        """Learns what is new. Numbers may appear out of order, so that they are counted."""
+        if _grew(connection, pod.c.id, len(self.pods)):
+            for row in connection.execute(select(pod)):
+                labels = tuple(sorted(json.loads(row.labels).items()))
+                self.pods[row.id] = Identity(
+                    row.pod, row.namespace, row.cluster, row.node, row.container, labels
+                )
+        if _grew(connection, destination.c.id, len(self.destinations)):
+            for row in connection.execute(select(destination)):
+                self.destinations[row.id] = Destination(row.host, row.subset)
+        if _grew(connection, host.c.id, len(self.hosts)):
+            self.hosts.update((row.id, row.name) for row in connection.execute(select(host)))
+
+
+def _grew(connection: Connection, column: Column[int], known: int) -> bool:
+    return connection.scalar(select(func.count(column))) != known
+
+
+class Cast:
+    """The parts that lines play for one policy.
+
+    Args:
+        policy: The policy.
+        directory: The numbers.
+    """
+
+    def __init__(self, policy: Policy, directory: Directory) -> None:
+        self._sides: Final = Sides(policy)
+        self._versions: Final = PodVersions((policy,))
+        self._mirrors: Final = mirror_destinations(policy)
+        self._directory: Final = directory
+        self._cache: dict[tuple[int, int, int | None], Part | None] = {}
+        self._pods_seen = 0
+        self._mirror_pods: tuple[tuple[int, ...], ...] = ()
+
+    def part(self, role: int, pod_id: int, destination_id: int | None) -> Part | None:
+        """Side and mirror of a line; None when it does not concern the policy."""
+        asked = (role, 0 if role == Role.CLIENT else pod_id, destination_id)
+        if asked not in self._cache:
+            self._cache[asked] = self._ask(role, pod_id, destination_id)
+        return self._cache[asked]
+
+    def _ask(self, role: int, pod_id: int, destination_id: int | None) -> Part | None:
+        to = None if destination_id is None else self._directory.destinations[destination_id]
+        if role == Role.CLIENT:
+            return self._sides.client(to)
+        serves = self._versions.destination(self._directory.pods[pod_id], to)
+        return self._sides.side(role, to, serves)
+
+    def mirror_pods(self) -> tuple[tuple[int, ...], ...]:
+        """The pods of each mirror group that were ever seen."""
+        pods = self._directory.pods
+        if len(pods) != self._pods_seen:
+            serves = {number: self._versions.destination(one) for number, one in pods.items()}
+            self._mirror_pods = tuple(
+                tuple(number for number, found in serves.items() if found == wanted)
+                for wanted in self._mirrors
+            )
+            self._pods_seen = len(pods)
+        return self._mirror_pods

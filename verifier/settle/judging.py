@@ -1,0 +1,178 @@
+"""From the rows of one key to the judgements of its episodes. Pure.
+
+The version that judges a chain is the one in force at its first line, so that a chain is judged
+once, by one version, also across a change.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from collector.records import Role
+from verifier.pairing.doubt import doubt_holes, doubt_route
+from verifier.pairing.episodes import distinct, episodes, first_request_us
+from verifier.pairing.judge import judge
+from verifier.pairing.lines import Finding, Judgement, Line, Reason, Terms, Verdict
+from verifier.policies.model import Policy
+from verifier.policies.resolve import Unknown
+from verifier.settle.cast import Cast
+from verifier.settle.chains import Chain, chains
+from verifier.settle.presence import Presence
+from verifier.settle.silence import Silence
+from verifier.settle.versions import Era, Version, Versions
+from verifier.settle.windows import SECOND_US, Span
+from verifier.sides import mirror_groups
+
+_KEPT_LINES: Final = 20
+
+
+class Judged(NamedTuple):
+    """One episode's judgement, and when its first request starts."""
+
+    start_us: int
+    judgement: Judgement
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What one version of a policy knows beyond the lines of a key."""
+
+    cast: Cast
+    presence: Presence
+    silence: Silence
+
+
+class KeyJudge:
+    """Judges the keys of one policy in a span.
+
+    Args:
+        name: The policy's name.
+        versions: All versions of all policies.
+        hosts: Names of hosts by their numbers.
+        around: What each version of the policy knows, by its id.
+        span: Only episodes whose first request starts here are judged.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        versions: Versions,
+        hosts: Mapping[int, str],
+        around: Mapping[int, Surroundings],
+        span: Span,
+    ) -> None:
+        self._name: Final = name
+        self._versions: Final = versions
+        self._hosts: Final = hosts
+        self._around: Final = around
+        self._span: Final = span
+        self._terms: dict[int, Terms] = {}
+        own = [version for version in versions.all if version.id in around]
+        self.horizon_us: Final = max((v.policy.rules.horizon_us for v in own), default=0)
+
+    def judge(self, rows: Sequence[Any]) -> Iterator[Judged]:
+        """The judgements of a key's episodes in the span, in order of time."""
+        for chain in chains(rows, self.horizon_us):
+            if chain.meets(self._span):
+                yield from self._judge_chain(chain)
+
+    def _judge_chain(self, chain: Chain) -> Iterator[Judged]:
+        era = self._versions.era(chain.start_us)
+        version = era.versions.get(self._name)
+        if version is None:
+            return
+        certain = self._concerns(chain.rows, era, version.policy)
+        if certain is None:
+            return
+        around = self._around[version.id]
+        lines = _lines(chain.rows, around.cast)
+        if chain.is_endless:
+            yield from self._endless(lines)
+            return
+        for episode in episodes(lines, version.policy.rules.horizon_us):
+            start = first_request_us(episode)
+            if self._span.start_us <= start < self._span.end_us:
+                judgement = judge(episode, self._terms_at(version, around, start))
+                if not certain:
+                    doubt_route(judgement)
+                doubt_holes(judgement, around.silence.hole)
+                yield Judged(start, judgement)
+
+    def _concerns(self, rows: Sequence[Any], era: Era, policy: Policy) -> bool | None:
+        """Whether the request took this policy's route: surely, perhaps, or (None) not.
+
+        The lines that show their route decide; where none does, the first policy that may have
+        taken the request answers for it.
+        """
+        known: dict[str, None] = {}
+        perhaps: dict[str, None] = {}
+        for row in rows:
+            # Only senders name the route; Istio writes `default` on every receiver's line.
+            route_name = row.route if row.role == Role.CLIENT else ""
+            route = era.routes.route(row.method, row.path, self._hosts[row.host_id], route_name)
+            if isinstance(route, Unknown):
+                perhaps.setdefault(route.policies[0].name)
+            elif route is not None:
+                known.setdefault(route.name)
+        chosen = min(known) if known else next(iter(sorted(perhaps)), None)
+        return len(known) == 1 if chosen == policy.name else None
+
+    def _terms_at(self, version: Version, around: Surroundings, start_us: int) -> Terms:
+        """The terms for an episode whose first request starts at a time."""
+        terms = self._terms.get(version.id)
+        if terms is None:
+            policy = version.policy
+            terms = Terms(mirror_groups(policy), policy.rules.horizon_us)
+            self._terms[version.id] = terms
+        return msgspec.structs.replace(
+            terms,
+            exempt=version.exemption(start_us),
+            senders_logged=around.presence.senders.logged(start_us),
+            primary_logged=around.presence.primary.logged(start_us),
+        )
+
+    def _endless(self, lines: Sequence[Line]) -> Iterator[Judged]:
+        """Rule: a key that never rests is ambiguous, each line where it starts.
+
+        Told by the second, so that the numbers do not depend on the window size.
+        """
+        seconds: dict[int, list[Line]] = {}
+        for line in distinct(lines):
+            if self._span.start_us <= line.start_us < self._span.end_us:
+                seconds.setdefault(line.start_us // SECOND_US, []).append(line)
+        for found in seconds.values():
+            count = max(Counter(line.side for line in found).values())
+            start = found[0].start_us
+            judgement = Judgement()
+            judgement.find(
+                Finding(
+                    Verdict.AMBIGUOUS, Reason.TOO_MANY_LINES, start, found[:_KEPT_LINES], 0, count
+                )
+            )
+            yield Judged(start, judgement)
+
+
+def _lines(rows: Sequence[Any], cast: Cast) -> list[Line]:
+    """Rows as pairing sees them; those that do not concern the policy are left out."""
+    found = []
+    for row in rows:
+        part = cast.part(row.role, row.pod_id, row.destination_id)
+        if part is not None:
+            found.append(
+                Line(
+                    part[0],
+                    part[1],
+                    row.start_us,
+                    row.end_us,
+                    row.code,
+                    row.traits,
+                    row.attempt,
+                    row.pod_id,
+                    row.line_id,
+                    row,
+                )
+            )
+    return found

@@ -1,0 +1,252 @@
+"""Finds what new batches touch: windows that are settled already, and who was alive when.
+
+A batch is new when it lies beyond the cursor of its partition. The cursor moves in the settling
+transaction, whose snapshot shows every batch below it: nothing that was committed out of order is
+skipped, and a restart finds the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from collector.db.tables import batch, observation, position
+from verifier.pairing.doubt import REACH_US
+from verifier.settle.chains import LONGEST_US, chains
+from verifier.settle.presence import AFTER_US, BEFORE_US
+from verifier.settle.rows import read_rows
+from verifier.settle.silence import HOUR_US
+from verifier.settle.windows import SECOND_US, Grid, Span
+from verifier.tables import pod_hour, resettle, settled_batch, settled_window
+
+_IDS_AT_ONCE: Final = 5_000
+_FEW_KEYS: Final = 5_000
+"""Up to so many late keys their windows are found exactly; beyond, all around them are taken."""
+_BEFORE_US: Final = max(REACH_US, AFTER_US) + SECOND_US
+_AFTER_US: Final = max(REACH_US, BEFORE_US) + SECOND_US
+"""How far around itself a line may change what is said of others."""
+
+
+class NewBatch(msgspec.Struct, frozen=True):
+    """A batch that is not settled yet, and when its stored lines start."""
+
+    id: int
+    topic: str
+    partition: int
+    to_offset: int
+    min_start_us: int | None
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a policy is settled.
+
+    Attributes:
+        settled_to_us: Windows before it are settled.
+        grid: Its windows.
+    """
+
+    settled_to_us: int
+    grid: Grid
+
+
+def new_batches(connection: Connection) -> list[NewBatch]:
+    """The batches beyond the cursors."""
+    cursors = {(row.topic, row.partition): row for row in connection.execute(select(settled_batch))}
+    found = []
+    for place in connection.execute(select(position)):
+        cursor = cursors.get((place.topic, place.partition))
+        query = select(
+            batch.c.id, batch.c.topic, batch.c.partition, batch.c.to_offset, batch.c.min_start_us
+        ).where(batch.c.topic == place.topic, batch.c.partition == place.partition)
+        if cursor is not None:
+            query = query.where(batch.c.id > cursor.batch_id)
+            if cursor.topic_id == place.topic_id and place.next_offset >= cursor.to_offset:
+                # Batches of before are behind this offset: the index finds the new ones.
+                query = query.where(batch.c.to_offset >= cursor.to_offset)
+        rows = connection.execute(query.order_by(batch.c.id))
+        found += [NewBatch(*row) for row in rows]
+    return found
+
+
+def advance(connection: Connection, batches: Sequence[NewBatch]) -> None:
+    """Moves the cursors over batches."""
+    topic_ids = {
+        (row.topic, row.partition): row.topic_id for row in connection.execute(select(position))
+    }
+    last: dict[tuple[str, int], NewBatch] = {}
+    for one in batches:
+        last[one.topic, one.partition] = one
+    dialect = _dialect(connection)
+    for place, one in sorted(last.items()):
+        moved = {
+            "topic_id": topic_ids.get(place),
+            "to_offset": one.to_offset,
+            "batch_id": one.id,
+        }
+        connection.execute(
+            dialect.insert(settled_batch)
+            .values(topic=place[0], partition=place[1], **moved)
+            .on_conflict_do_update(index_elements=["topic", "partition"], set_=moved)
+        )
+
+
+def note_pods(connection: Connection, batches: Sequence[NewBatch]) -> None:
+    """Notes in which hours pods logged."""
+    c = observation.c
+    hour = (c.start_us // HOUR_US).label("hour")
+    seen: set[tuple[int, int]] = set()
+    for ids in _portions([one.id for one in batches if one.min_start_us is not None]):
+        query = select(c.pod_id, hour).where(c.batch_id.in_(ids)).group_by(c.pod_id, hour)
+        seen.update((row[0], row[1] * HOUR_US) for row in connection.execute(query))
+    _insert_new(
+        connection, pod_hour, [{"pod_id": pod, "hour_us": hour_us} for pod, hour_us in sorted(seen)]
+    )
+
+
+def touched(
+    connection: Connection,
+    batches: Sequence[NewBatch],
+    hosts: Collection[int],
+    progress: Progress,
+    horizon_us: int,
+) -> set[int]:
+    """The starts of settled windows that new lines about a policy may change.
+
+    Args:
+        connection: The settling transaction.
+        batches: The new batches.
+        hosts: Numbers of the policy's hosts.
+        progress: How far it is settled.
+        horizon_us: Its longest horizon.
+    """
+    late = [
+        one.id
+        for one in batches
+        if one.min_start_us is not None and one.min_start_us < progress.settled_to_us
+    ]
+    if not late or not hosts:
+        return set()
+    seconds = _late_seconds(connection, late, hosts, progress.settled_to_us)
+    if not seconds:
+        return set()
+    found = _sensitive(connection, seconds, progress)
+    keys = _late_keys(connection, late, hosts, progress.settled_to_us)
+    if len(keys) > _FEW_KEYS:
+        reach = LONGEST_US + horizon_us
+        spans = _spans(seconds, reach, reach)
+        return found | {w.start_us for span in spans for w in progress.grid.windows(span)}
+    span = Span(seconds[0] * SECOND_US, (seconds[-1] + 1) * SECOND_US)
+    for _, rows in read_rows(connection, keys, span, horizon_us):
+        for chain in chains(rows, horizon_us):
+            if chain.meets(span):
+                found |= {progress.grid.window(row.start_us).start_us for row in chain.rows}
+    return {start for start in found if start < progress.settled_to_us}
+
+
+def _late_seconds(
+    connection: Connection, late: Sequence[int], hosts: Collection[int], until_us: int
+) -> list[int]:
+    """The seconds in which late lines start, in order."""
+    c = observation.c
+    second = (c.start_us // SECOND_US).label("at_s")
+    found: set[int] = set()
+    for ids in _portions(late):
+        query = select(second).where(
+            c.batch_id.in_(ids), c.host_id.in_(hosts), c.start_us < until_us
+        )
+        found.update(connection.scalars(query.distinct()))
+    return sorted(found)
+
+
+def _late_keys(
+    connection: Connection, late: Sequence[int], hosts: Collection[int], until_us: int
+) -> list[bytes]:
+    """The keys of late lines; one more than `_FEW_KEYS` at most."""
+    c = observation.c
+    found: set[bytes] = set()
+    for ids in _portions(late):
+        query = select(c.key).where(
+            c.batch_id.in_(ids), c.host_id.in_(hosts), c.start_us < until_us
+        )
+        found.update(connection.scalars(query.distinct().limit(_FEW_KEYS + 1)))
+        if len(found) > _FEW_KEYS:
+            break
+    return sorted(found)
+
+
+def _spans(seconds: Iterable[int], before_us: int, after_us: int) -> list[Span]:
+    """Seconds in order, widened, and joined where they meet."""
+    found: list[Span] = []
+    for second in seconds:
+        begin = second * SECOND_US - before_us
+        end = (second + 1) * SECOND_US + after_us
+        if found and begin <= found[-1].end_us:
+            found[-1] = Span(found[-1].start_us, max(end, found[-1].end_us))
+        else:
+            found.append(Span(begin, end))
+    return found
+
+
+def _sensitive(connection: Connection, seconds: Sequence[int], progress: Progress) -> set[int]:
+    """Settled windows around late lines, of which something rests on what their surroundings log.
+
+    Findings do (orphan or unverifiable, duplicate or not), and so does a control group that is
+    empty as the primary was not seen to log.
+    """
+    c = settled_window.c
+    found: set[int] = set()
+    for span in _spans(seconds, _BEFORE_US, _AFTER_US):
+        windows = list(progress.grid.windows(span))
+        query = select(c.start_us).where(
+            c.start_us >= windows[0].start_us,
+            c.start_us <= windows[-1].start_us,
+            c.superseded_us.is_(None),
+            (c.findings > 0) | (c.control == 0),
+        )
+        found.update(connection.scalars(query))
+    return found
+
+
+def enqueue(connection: Connection, policy: str, starts: Iterable[int]) -> None:
+    """Has windows settled again, in this tick or a later one."""
+    _insert_new(
+        connection, resettle, [{"policy": policy, "start_us": start} for start in sorted(starts)]
+    )
+
+
+def queued(connection: Connection, policy: str, limit: int) -> list[int]:
+    """The starts of the first windows to settle again."""
+    c = resettle.c
+    query = select(c.start_us).where(c.policy == policy).order_by(c.start_us).limit(limit)
+    return list(connection.scalars(query))
+
+
+def dequeue(connection: Connection, policy: str, starts: Collection[int]) -> None:
+    """They are settled again."""
+    c = resettle.c
+    for some in _portions(list(starts)):
+        connection.execute(delete(resettle).where(c.policy == policy, c.start_us.in_(some)))
+
+
+def queue_length(connection: Connection) -> int:
+    """How many windows wait to be settled again."""
+    return connection.scalar(select(func.count()).select_from(resettle)) or 0
+
+
+def _insert_new(connection: Connection, table: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        statement = _dialect(connection).insert(table).on_conflict_do_nothing()
+        connection.execute(statement, rows)
+
+
+def _dialect(connection: Connection) -> Any:
+    return postgresql if connection.dialect.name == "postgresql" else sqlite
+
+
+def _portions(ids: Sequence[int]) -> Iterable[list[int]]:
+    for begin in range(0, len(ids), _IDS_AT_ONCE):
+        yield list(ids[begin : begin + _IDS_AT_ONCE])

@@ -1,0 +1,117 @@
+"""Who wrote lines when, to the second: the first, cheap look at a span."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from collector.db.tables import observation
+from verifier.pairing.lines import Side
+from verifier.settle.cast import Cast
+from verifier.settle.windows import SECOND_US, Span
+
+BEFORE_US: Final = 30_000_000
+"""A side whose lines were seen so long before a request, or"""
+AFTER_US: Final = 5_000_000
+"""so long after, is logged at its time. Both below the grace, so that it is known by then."""
+
+_CLIENTS: Final = (Side.CLIENT_LIVE, Side.CLIENT_MIRROR, Side.CLIENT_OTHER)
+
+
+class Kind(NamedTuple):
+    """What decides which part a line plays."""
+
+    role: int
+    pod_id: int
+    destination_id: int | None
+
+
+class Moments:
+    """The seconds in which one side wrote lines.
+
+    Args:
+        seconds: In any order, since the epoch.
+    """
+
+    def __init__(self, seconds: Iterable[int]) -> None:
+        self._seconds: Final = sorted(set(seconds))
+
+    def logged(self, time_us: int) -> bool:
+        """Whether the side is logged at a time."""
+        found = bisect_left(self._seconds, (time_us - BEFORE_US) // SECOND_US)
+        return found < len(self._seconds) and self._seconds[found] <= self._last(time_us)
+
+    def throughout(self, span: Span) -> bool | None:
+        """`logged` where it is the same for a whole span, else None."""
+        first, last = (span.start_us - BEFORE_US) // SECOND_US, self._last(span.end_us - 1)
+        near = self._seconds[bisect_left(self._seconds, first) : bisect_right(self._seconds, last)]
+        if not near:
+            return False
+        # A longer gap holds a whole look-out without any line.
+        longest = (BEFORE_US + AFTER_US) // SECOND_US + 1
+        edges = [first - 1, *near, last + 1]
+        steps = pairwise(edges)
+        return True if all(after - before <= longest for before, after in steps) else None
+
+    @staticmethod
+    def _last(time_us: int) -> int:
+        return (time_us + AFTER_US) // SECOND_US
+
+
+class Presence(msgspec.Struct, frozen=True):
+    """What a first look at a span shows for one policy.
+
+    Attributes:
+        kinds: Every kind of line there is in it.
+        senders: When senders wrote.
+        primary: When the primary's pods wrote.
+    """
+
+    kinds: frozenset[Kind]
+    senders: Moments
+    primary: Moments
+
+
+def look(
+    connection: Connection, hosts: Collection[int], span: Span, reach_us: int
+) -> list[tuple[int, Kind]]:
+    """The kinds of lines that started in each second around a span.
+
+    Args:
+        connection: In the settling transaction.
+        hosts: Numbers of the hosts.
+        span: What is judged.
+        reach_us: How far beyond it lines are read.
+    """
+    c = observation.c
+    second = (c.start_us // SECOND_US).label("at_s")
+    query = (
+        select(second, c.role, c.pod_id, c.destination_id)
+        .where(
+            c.start_us >= span.start_us - max(reach_us, BEFORE_US),
+            c.start_us < span.end_us + max(reach_us, AFTER_US + SECOND_US),
+            c.host_id.in_(hosts),
+        )
+        .group_by(second, c.role, c.pod_id, c.destination_id)
+    )
+    return [(row[0], Kind(row[1], row[2], row[3])) for row in connection.execute(query)]
+
+
+def sort(seen: Iterable[tuple[int, Kind]], cast: Cast) -> Presence:
+    """What the look shows for the policy of a cast."""
+    senders: set[int] = set()
+    primary: set[int] = set()
+    kinds: set[Kind] = set()
+    for second, kind in seen:
+        kinds.add(kind)
+        part = cast.part(*kind)
+        if part is not None and part[0] in _CLIENTS:
+            senders.add(second)
+        elif part is not None and part[0] is Side.SERVER_LIVE:
+            primary.add(second)
+    return Presence(frozenset(kinds), Moments(senders), Moments(primary))

@@ -1,0 +1,84 @@
+"""Reads the rows of keys: all that their episodes in a span are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, select, text
+
+from collector.db.tables import observation
+from verifier.settle.chains import LONGEST_US, chains, needed
+from verifier.settle.simple import reach_us
+from verifier.settle.windows import Span
+from verifier.tables import LONG_LINE
+
+KEYS_AT_ONCE: Final = 2_000
+"""Bounds memory, and the parameters of a statement (SQLite: 32766)."""
+
+Rows = dict[bytes, list[Row[Any]]]
+
+
+def keys_in(connection: Connection, hosts: Collection[int], span: Span) -> list[bytes]:
+    """The keys with a line that starts in a span."""
+    c = observation.c
+    query = select(c.key).where(
+        c.start_us >= span.start_us, c.start_us < span.end_us, c.host_id.in_(hosts)
+    )
+    return list(connection.scalars(query.distinct()))
+
+
+def read_rows(
+    connection: Connection, keys: Sequence[bytes], span: Span, horizon_us: int
+) -> Iterator[tuple[bytes, list[Row[Any]]]]:
+    """Each key with the rows of all chains that have a line in the span, and perhaps more.
+
+    Keys come in a stable order.
+    """
+    ordered = sorted(keys)
+    for begin in range(0, len(ordered), KEYS_AT_ONCE):
+        some = ordered[begin : begin + KEYS_AT_ONCE]
+        found = _read_closed(connection, some, span, horizon_us)
+        yield from ((key, found[key]) for key in some if key in found)
+
+
+def _read_closed(
+    connection: Connection, keys: Sequence[bytes], span: Span, horizon_us: int
+) -> Rows:
+    """Reads around the span, then further for the keys whose chains reach the edge."""
+    reach = reach_us(horizon_us)
+    window = Span(span.start_us - reach, span.end_us + reach)
+    found: Rows = {}
+    todo: Collection[bytes] = keys
+    while todo:
+        earliest = span.start_us - 2 * LONGEST_US - horizon_us
+        fresh = _read(connection, todo, window, Span(earliest, window.start_us))
+        found.update(fresh)
+        wider = {
+            key: wanted
+            for key, rows in fresh.items()
+            if (wanted := needed(chains(rows, horizon_us), span, horizon_us)) is not None
+            and (wanted.start_us < window.start_us or wanted.end_us > window.end_us)
+        }
+        window = _union(window, wider.values())
+        todo = wider.keys()
+    return found
+
+
+def _union(window: Span, wanted: Iterable[Span]) -> Span:
+    spans = [window, *wanted]
+    return Span(min(span.start_us for span in spans), max(span.end_us for span in spans))
+
+
+def _read(connection: Connection, keys: Collection[bytes], span: Span, long_span: Span) -> Rows:
+    """The rows of keys that start in a span, and the long ones that started before it."""
+    c = observation.c
+    found: Rows = {}
+    of_keys = c.key.in_(sorted(keys))
+    for where in (
+        (c.start_us >= span.start_us, c.start_us < span.end_us),
+        (text(LONG_LINE), c.start_us >= long_span.start_us, c.start_us < long_span.end_us),
+    ):
+        for row in connection.execute(select(observation).where(of_keys, *where)):
+            found.setdefault(row.key, []).append(row)
+    return found

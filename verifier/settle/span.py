@@ -1,0 +1,210 @@
+"""Judges all windows of a span for one policy: set-wise where it can, else key by key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import Connection, select
+
+from collector.db.tables import node_life
+from verifier.check.context import settle_surplus
+from verifier.check.tally import Tally
+from verifier.pairing.doubt import REACH_US
+from verifier.pairing.lines import Verdict
+from verifier.settle import simple
+from verifier.settle.cast import Cast, Directory
+from verifier.settle.judging import KeyJudge, Surroundings
+from verifier.settle.presence import look, sort
+from verifier.settle.rows import keys_in, read_rows
+from verifier.settle.silence import Silence
+from verifier.settle.versions import Version, Versions
+from verifier.settle.windows import SECOND_US, Span
+from verifier.sides import mirror_groups
+from verifier.tables import pod_hour
+
+_COUNTED: Final = (
+    "requests", "control", "control_lost", "paired", "status_differs",
+)  # fmt: skip
+
+
+class Judge:
+    """Judges spans inside one transaction.
+
+    Args:
+        connection: The settling transaction.
+        versions: All policy versions.
+        directory: The numbers of pods, destinations and hosts.
+        limit: How many findings of a window are kept.
+        set_wise: Whether ordinary keys may be judged in the database; tests say no.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        versions: Versions,
+        directory: Directory,
+        *,
+        limit: int,
+        set_wise: bool = True,
+    ) -> None:
+        self._connection: Final = connection
+        self._versions: Final = versions
+        self._directory: Final = directory
+        self._limit: Final = limit
+        self._set_wise: Final = set_wise
+        self._casts: dict[int, Cast] = {}
+        self._evidence: tuple[dict[int, list[int]], dict[tuple[str, str], int]] | None = None
+
+    def settle(self, name: str, span: Span, size_us: int) -> dict[int, Tally]:
+        """What is judged of each window, by its start. Windows without any verdict may lack.
+
+        Args:
+            name: The policy.
+            span: Whole windows.
+            size_us: The size of each.
+        """
+        tallies = self._judge(name, span, size_us)
+        if any(tally.surplus for tally in tallies.values()):
+            self._settle_surplus(name, span, tallies)
+        for tally in tallies.values():
+            tally.trim()
+        return tallies
+
+    def nothing(self) -> Tally:
+        """What is judged of a window without lines."""
+        return Tally(self._limit)
+
+    def _settle_surplus(self, name: str, span: Span, tallies: Mapping[int, Tally]) -> None:
+        """Rule: surplus in doubt. What happened around a copy decides, also beyond the span."""
+        reach = REACH_US + SECOND_US
+        failures = set()
+        for beside in (
+            Span(span.start_us - reach, span.start_us),
+            Span(span.end_us, span.end_us + reach),
+        ):
+            for tally in self._judge(name, beside, reach).values():
+                failures |= tally.failures
+        for tally in tallies.values():
+            failures |= tally.failures
+        for tally in tallies.values():
+            tally.failures = failures
+            settle_surplus(tally)
+
+    def _judge(self, name: str, span: Span, size_us: int) -> dict[int, Tally]:
+        hosts = self.hosts_of(name)
+        if not hosts:
+            return {}
+        own = self._versions.of(name)
+        horizon_us = max(version.policy.rules.horizon_us for version in own)
+        reach = simple.reach_us(horizon_us)
+        seen = look(self._connection, hosts, span, reach)
+        if not any(span.start_us <= second * SECOND_US + SECOND_US - 1 for second, _ in seen):
+            return {}
+        around = {
+            version.id: Surroundings(cast, sort(seen, cast), self.silence(version))
+            for version in own
+            for cast in (self._cast(version),)
+        }
+        tallies: dict[int, Tally] = {}
+        plan = self._plan(name, span, size_us, hosts, around)
+        if plan is None:
+            keys = keys_in(self._connection, hosts, span)
+        else:
+            counts, keys = simple.count(self._connection, plan)
+            for start, found in counts.items():
+                _add_counts(tallies.setdefault(start, Tally(self._limit)), found)
+        judge = KeyJudge(name, self._versions, self._directory.hosts, around, span)
+        for _, rows in read_rows(self._connection, keys, span, horizon_us):
+            for start, judgement in judge.judge(rows):
+                window = span.start_us + (start - span.start_us) // size_us * size_us
+                tallies.setdefault(window, Tally(self._limit)).add(judgement)
+        return tallies
+
+    def hosts_of(self, name: str) -> list[int]:
+        """Numbers of the hosts whose requests may take a policy's route, in any version."""
+        own = self._versions.of(name)
+        return sorted(
+            number
+            for number, host in self._directory.hosts.items()
+            if any(
+                version.policy in self._versions.era(version.from_us).routes.candidates(host)
+                for version in own
+            )
+        )
+
+    def _plan(
+        self,
+        name: str,
+        span: Span,
+        size_us: int,
+        hosts: list[int],
+        around: Mapping[int, Surroundings],
+    ) -> simple.Plan | None:
+        """How to judge set-wise; None where the version, the route or the mirrors forbid it."""
+        version = self._only_version(name, span, hosts)
+        if version is None or not self._set_wise:
+            return None
+        mirrors = mirror_groups(version.policy)
+        if not simple.suits(mirrors):
+            return None
+        known = around[version.id]
+        parts = {kind: known.cast.part(*kind) for kind in known.presence.kinds}
+        return simple.Plan(
+            span=span,
+            size_us=size_us,
+            hosts=hosts,
+            parts=parts,
+            mirrors=mirrors,
+            horizon_us=version.policy.rules.horizon_us,
+            primary_logged=known.presence.primary.throughout(span),
+        )
+
+    def _only_version(self, name: str, span: Span, hosts: list[int]) -> Version | None:
+        """The version that judges every line around a span, on hosts that are all its own."""
+        reach = simple.reach_us(max(v.policy.rules.horizon_us for v in self._versions.of(name)))
+        begin, end = span.start_us - reach, span.end_us + reach
+        eras = self._versions.eras(begin, end)
+        if len(eras) != 1 or name not in eras[0].versions:
+            return None
+        version = eras[0].versions[name]
+        if version.has_exemption_after(begin):
+            return None
+        names = self._directory.hosts
+        sole = all(eras[0].routes.sole(names[number]) == version.policy for number in hosts)
+        return version if sole else None
+
+    def _cast(self, version: Version) -> Cast:
+        found = self._casts.get(version.id)
+        if found is None:
+            found = self._casts[version.id] = Cast(version.policy, self._directory)
+        return found
+
+    def silence(self, version: Version) -> Silence:
+        """What is known of the life of a version's mirrors."""
+        if self._evidence is None:
+            hours: dict[int, list[int]] = {}
+            for row in self._connection.execute(select(pod_hour).order_by(pod_hour.c.hour_us)):
+                hours.setdefault(row.pod_id, []).append(row.hour_us)
+            life = {
+                (row.cluster, row.node): row.seen_us
+                for row in self._connection.execute(select(node_life))
+            }
+            self._evidence = hours, life
+        return Silence(
+            self._cast(version).mirror_pods(),
+            self._directory.pods,
+            self._evidence[0],
+            self._evidence[1],
+            version.policy.rules.horizon_us,
+        )
+
+
+def _add_counts(tally: Tally, found: simple.Counts) -> None:
+    """Adds what was judged set-wise."""
+    for verdict in (Verdict.MATCHED, Verdict.UNSAMPLED, Verdict.EXEMPT):
+        if number := getattr(found, verdict.value):
+            tally.counts[verdict] = tally.counts.get(verdict, 0) + number
+    tally.requests_high += found.requests
+    for name in _COUNTED:
+        setattr(tally, name, getattr(tally, name) + getattr(found, name))

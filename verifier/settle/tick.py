@@ -1,0 +1,291 @@
+"""One tick: everything that is due, in one transaction. DESIGN 5.2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+from sqlalchemy import Connection, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from collector.db.tables import STOPPED, batch, observation, position
+from verifier.settle import late
+from verifier.settle.cast import Directory
+from verifier.settle.late import NewBatch, Progress
+from verifier.settle.record import Moment, Recorder, Settled, is_doubt_of_silence
+from verifier.settle.silence import HOUR_US
+from verifier.settle.span import Judge
+from verifier.settle.versions import Version, Versions, VersionStore
+from verifier.settle.watermark import (
+    FOREVER_US,
+    EvidenceRules,
+    PartitionState,
+    Watermark,
+    global_watermark,
+)
+from verifier.settle.windows import Grid, Span, due_until, joined
+from verifier.tables import settled_policy, settled_window
+
+FILE_PREFIX: Final = "file:"
+"""Topics that begin so are files: nothing follows once they are read to their end."""
+
+
+class TickRules(msgspec.Struct, frozen=True, kw_only=True):
+    """How windows are settled. Times in µs.
+
+    Attributes:
+        window_us: Their size: whole seconds.
+        grace_us: How long after a window's end its lines may come; the policy's if that is longer.
+        evidence: How long the brokers' word counts.
+        max_windows: Most windows of a policy in one tick, new ones and as many again.
+        max_findings: Most findings of a window that are stored; all are counted.
+    """
+
+    window_us: int
+    grace_us: int
+    evidence: EvidenceRules
+    max_windows: int = 12
+    max_findings: int = 1_000
+
+
+class Ticked(msgspec.Struct, frozen=True):
+    """What a tick did.
+
+    Attributes:
+        watermark: Up to when event time is complete.
+        settled: The revisions that were written, in order.
+        more: Whether something that is due was left for the next tick.
+    """
+
+    watermark: Watermark
+    settled: list[Settled]
+    more: bool
+
+
+class Ticker:
+    """Settles what is due. Keeps only what never changes between ticks.
+
+    Args:
+        rules: How windows are settled.
+        set_wise: Whether ordinary keys may be judged in the database; tests say no.
+    """
+
+    def __init__(self, rules: TickRules, *, set_wise: bool = True) -> None:
+        self._rules: Final = rules
+        self._set_wise: Final = set_wise
+        self._store = VersionStore()
+        self._directory = Directory()
+
+    def tick(self, connection: Connection, now_us: int) -> Ticked:
+        """Settles what is due, inside the caller's transaction.
+
+        Args:
+            connection: One snapshot: REPEATABLE READ, or BEGIN IMMEDIATE on SQLite.
+            now_us: The database's clock.
+        """
+        watermark = global_watermark(_partitions(connection), now_us, self._rules.evidence)
+        versions = self._store.read(connection)
+        self._directory.refresh(connection)
+        batches = late.new_batches(connection)
+        late.note_pods(connection, batches)
+        time_us = -1 if watermark.time_us is None else watermark.time_us
+        one = _Tick(
+            connection,
+            self._rules,
+            versions,
+            Judge(
+                connection,
+                versions,
+                self._directory,
+                limit=self._rules.max_findings,
+                set_wise=self._set_wise,
+            ),
+            Recorder(connection, self._directory.pods, Moment(time_us, now_us)),
+        )
+        for name in versions.mirrored():
+            one.settle(name, watermark.time_us, batches)
+        late.advance(connection, batches)
+        return Ticked(watermark, one.settled, one.more)
+
+
+class _Tick:
+    """The state of one tick."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        rules: TickRules,
+        versions: Versions,
+        judge: Judge,
+        recorder: Recorder,
+    ) -> None:
+        self._connection = connection
+        self._rules = rules
+        self._versions = versions
+        self._judge = judge
+        self._recorder = recorder
+        self.settled: list[Settled] = []
+        self.more = False
+
+    def settle(self, name: str, watermark_us: int | None, batches: list[NewBatch]) -> None:
+        """Settles one policy: what late lines touched, then what is due."""
+        hosts = self._judge.hosts_of(name)
+        progress = self._progress(name)
+        if progress is not None:
+            horizon_us = max(v.policy.rules.horizon_us for v in self._versions.of(name))
+            starts = late.touched(self._connection, batches, hosts, progress, horizon_us)
+            starts |= self._revived(name)
+            late.enqueue(self._connection, name, starts)
+            self._settle_again(name, progress.grid)
+        if watermark_us is not None and hosts:
+            self._settle_due(name, hosts, progress, watermark_us)
+
+    def _settle_again(self, name: str, grid: Grid) -> None:
+        limit = self._rules.max_windows
+        starts = late.queued(self._connection, name, limit + 1)
+        self.more |= len(starts) > limit
+        starts = starts[:limit]
+        for group in joined((grid.window(start) for start in starts), limit):
+            self._settle_group(name, group)
+        late.dequeue(self._connection, name, starts)
+
+    def _settle_due(
+        self, name: str, hosts: list[int], progress: Progress | None, watermark_us: int
+    ) -> None:
+        size = self._rules.window_us
+        if progress is None:
+            progress = Progress(-(1 << 62), Grid([(0, size)]))
+        else:
+            grid = progress.grid.resized(progress.settled_to_us, size)
+            progress = Progress(progress.settled_to_us, grid)
+        due = self._due(name, progress.grid, watermark_us)
+        settled_to = progress.settled_to_us
+        for _ in range(self._rules.max_windows):
+            if settled_to >= due:
+                break
+            group = self._next_group(hosts, progress.grid, Span(settled_to, due))
+            if not group:
+                settled_to = due
+                break
+            self._settle_group(name, group)
+            settled_to = group[-1].end_us
+            if len(group) >= self._rules.max_windows:
+                break
+        self.more |= settled_to < due
+        if settled_to > progress.settled_to_us:
+            self._save(name, Progress(settled_to, progress.grid))
+
+    def _due(self, name: str, grid: Grid, watermark_us: int) -> int:
+        grace = max(
+            self._rules.grace_us,
+            *(version.policy.rules.grace_us for version in self._versions.of(name)),
+        )
+        if watermark_us >= FOREVER_US:
+            # Only files, read to their end: all that there is is due.
+            last = self._connection.scalar(select(func.max(batch.c.max_start_us)))
+            return -(1 << 62) if last is None else grid.window(last).end_us
+        return due_until(watermark_us, grace, grid)
+
+    def _next_group(self, hosts: list[int], grid: Grid, span: Span) -> list[Span]:
+        """The next windows with lines; windows without any are passed over."""
+        begin = span.start_us
+        if begin < 0:
+            first = self._connection.scalar(select(func.min(batch.c.min_start_us)))
+            if first is None:
+                return []
+            begin = first
+        c = observation.c
+        first = self._connection.scalar(
+            select(func.min(c.start_us)).where(
+                c.start_us >= begin, c.start_us < span.end_us, c.host_id.in_(hosts)
+            )
+        )
+        if first is None:
+            return []
+        windows = grid.windows(Span(grid.window(first).start_us, span.end_us))
+        return next(iter(joined(_first(windows, self._rules.max_windows), self._rules.max_windows)))
+
+    def _settle_group(self, name: str, group: list[Span]) -> None:
+        span = Span(group[0].start_us, group[-1].end_us)
+        tallies = self._judge.settle(name, span, group[0].end_us - group[0].start_us)
+        for window in group:
+            version = self._version_at(name, window.end_us - 1)
+            if version is None:
+                continue
+            tally = tallies.get(window.start_us) or self._judge.nothing()
+            doubts = [one.start_us for one in tally.findings if is_doubt_of_silence(one)]
+            horizon = version.policy.rules.horizon_us
+            recheck = max(doubts) + horizon if doubts else None
+            done = self._recorder.record(version, window, tally, recheck)
+            if done is not None:
+                self.settled.append(done)
+
+    def _version_at(self, name: str, time_us: int) -> Version | None:
+        """The version in force at a time, or the one before it."""
+        found = self._versions.era(time_us).versions.get(name)
+        if found is None:
+            earlier = [v for v in self._versions.of(name) if v.from_us <= time_us]
+            found = earlier[-1] if earlier else None
+        return found
+
+    def _revived(self, name: str) -> set[int]:
+        """Windows whose doubts about a mirror's log are over: its nodes proved alive since."""
+        c = settled_window.c
+        query = select(c.start_us, c.recheck_us).where(
+            c.policy == name, c.recheck_us.is_not(None), c.superseded_us.is_(None)
+        )
+        alive: dict[tuple[int, int], int] = {}
+        found = set()
+        for row in self._connection.execute(query):
+            version = self._version_at(name, row.start_us)
+            if version is None:
+                continue
+            asked = (version.id, row.start_us // HOUR_US)
+            if asked not in alive:
+                alive[asked] = self._judge.silence(version).alive_until(row.start_us)
+            if alive[asked] >= row.recheck_us:
+                found.add(row.start_us)
+        return found
+
+    def _progress(self, name: str) -> Progress | None:
+        row = self._connection.execute(
+            select(settled_policy).where(settled_policy.c.policy == name)
+        ).one_or_none()
+        return None if row is None else Progress(row.settled_to_us, Grid.read(row.sizes))
+
+    def _save(self, name: str, progress: Progress) -> None:
+        moved = {"settled_to_us": progress.settled_to_us, "sizes": progress.grid.to_text()}
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        self._connection.execute(
+            dialect.insert(settled_policy)
+            .values(policy=name, **moved)
+            .on_conflict_do_update(index_elements=["policy"], set_=moved)
+        )
+
+
+def _first(windows: Iterable[Span], limit: int) -> list[Span]:
+    found = []
+    for window in windows:
+        found.append(window)
+        if len(found) == limit:
+            break
+    return found
+
+
+def _partitions(connection: Connection) -> list[PartitionState]:
+    """How far each partition is read."""
+    return [
+        PartitionState(
+            name=f"{row.topic}/{row.partition}",
+            next_offset=row.next_offset,
+            watermark_us=row.watermark_us,
+            end_offset=row.end_offset,
+            end_checked_us=row.end_checked_us,
+            stopped=row.state == STOPPED,
+            finished=row.topic.startswith(FILE_PREFIX)
+            and row.end_offset is not None
+            and row.next_offset >= row.end_offset,
+        )
+        for row in connection.execute(select(position))
+    ]
