@@ -86,8 +86,11 @@ class FileSource:
 
     def begin(self, partition: Partition, offset: int) -> None:
         """See `RecordSource`."""
+        path = self._paths.get(partition)
+        if path is None:
+            return
         self.halt(partition)
-        file = _open(self._paths[partition])
+        file = _open(path)
         for _ in islice(_lines(file), offset):
             pass
         self._open[partition] = file

@@ -19,7 +19,7 @@ from collector.lag import LagCheck
 from collector.log import Throttle, get_logger
 from collector.ownership import Ownership
 from collector.pending import Pending
-from collector.source import Polled, RecordSource
+from collector.source import Polled, RecordSource, Stuck
 from collector.watcher import Watcher
 
 _POLL_AWAY_S: Final = 0.1
@@ -149,6 +149,10 @@ class Ingest:
             if not parts.watcher.is_idle:
                 parts.ownership.settle(source)
             parts.lag.run(source, parts.watcher.watch.policy_version_id)
+        except Stuck as error:
+            self._complain("source_stuck", error)
+            self._replace_source()
+            return
         except Retryable as error:
             self._database_backoff.failed(self._clock.monotonic())
             self._complain("work_failed", error)

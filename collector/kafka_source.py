@@ -35,6 +35,8 @@ _PARTITION_FETCH_BYTES: Final = 4 * 1024 * 1024
 _FETCH_BYTES: Final = 32 * 1024 * 1024
 _WRONG_SETTING: Final = ("Authentication", "Authorization", "UnsupportedSaslMechanism", "SslError")
 """Parts of the names of errors that trying again does not mend."""
+_NOT_OURS: Final = (IllegalStateError, ValueError, AssertionError, KeyError)
+"""What the client raises about a partition that was taken away a moment ago."""
 
 
 def connection_options(settings: KafkaSettings) -> dict[str, Any]:
@@ -160,8 +162,7 @@ class KafkaSource:
     def begin(self, partition: Partition, offset: int) -> None:
         """See `RecordSource`."""
         found = TopicPartition(*partition)
-        # Taken away a moment ago: the next poll says so.
-        with contextlib.suppress(IllegalStateError, AssertionError, KeyError):
+        with contextlib.suppress(*_NOT_OURS):
             self._consumer.seek(found, offset)
             self._begun.add(found)
             if not self._paused:
@@ -171,7 +172,7 @@ class KafkaSource:
         """See `RecordSource`."""
         found = TopicPartition(*partition)
         self._begun.discard(found)
-        with contextlib.suppress(IllegalStateError, KeyError):
+        with contextlib.suppress(*_NOT_OURS):
             self._consumer.pause(found)
 
     def pause(self) -> None:
@@ -186,7 +187,7 @@ class KafkaSource:
 
     def _each_begun(self, act: Callable[[TopicPartition], object]) -> None:
         for found in tuple(self._begun):
-            with contextlib.suppress(IllegalStateError, KeyError):
+            with contextlib.suppress(*_NOT_OURS):
                 act(found)
 
     def bounds(self, partitions: Iterable[Partition]) -> dict[Partition, Bounds]:
@@ -209,7 +210,7 @@ class KafkaSource:
         found = TopicPartition(*partition)
         if found not in self._begun:
             return None
-        with self._our_errors(), contextlib.suppress(IllegalStateError):
+        with self._our_errors(), contextlib.suppress(*_NOT_OURS):
             return self._consumer.position(found, timeout_ms=_ASK_TIMEOUT_MS)
         return None
 

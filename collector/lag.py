@@ -15,11 +15,10 @@ from collector.batch import Batch
 from collector.clock import Clock
 from collector.db import positions
 from collector.db.engine import as_our_error, writing
-from collector.errors import Retryable
 from collector.log import get_logger
 from collector.ownership import Held, Ownership, loss
 from collector.pending import Pending
-from collector.source import Bounds, Partition, RecordSource
+from collector.source import Bounds, Partition, RecordSource, Stuck
 
 
 class LagCheck:
@@ -63,7 +62,8 @@ class LagCheck:
             policy_version_id: What is watched now.
 
         Raises:
-            Retryable: A server did not answer, or the source is stuck and must be replaced.
+            Stuck: The source must be replaced.
+            Retryable: A server did not answer.
             UsageError: The database refuses us.
         """
         now_s = self._clock.monotonic()
@@ -119,7 +119,7 @@ class LagCheck:
         """Seeks a partition that hangs; when that does not help, has the source replaced."""
         if partition in self._sought:
             self._sought.clear()
-            raise Retryable(f"{partition} brings nothing although it has records")
+            raise Stuck(f"{partition} brings nothing although it has records")
         self._log.warning("partition_stalled", partition=str(partition), offset=held.read_next)
         self._sought.add(partition)
         held.moved_s = now_s

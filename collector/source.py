@@ -11,6 +11,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from collector.errors import Retryable
+
 
 class Partition(NamedTuple):
     """One partition of a topic (or one file, which has the partition 0)."""
@@ -21,6 +23,10 @@ class Partition(NamedTuple):
     def __str__(self) -> str:
         """`topic/3`."""
         return f"{self.topic}/{self.number}"
+
+
+class Stuck(Retryable):
+    """The source looks healthy and brings nothing; another one must take its place."""
 
 
 class Record(msgspec.Struct, gc=False):

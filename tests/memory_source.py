@@ -93,6 +93,10 @@ class MemorySource:
             polled.records[partition] = found
             self._next[partition] = found[-1].offset + 1
 
+    def poll_nothing(self, timeout_s: float) -> Polled:
+        """A poll that looks healthy and brings nothing, as of a client that hangs."""
+        return Polled()
+
     def begin(self, partition: Partition, offset: int) -> None:
         """See `RecordSource`."""
         if partition in self._next:
