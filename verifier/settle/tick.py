@@ -36,14 +36,12 @@ class TickRules(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         window_us: Their size: whole seconds.
-        grace_us: How long after a window's end its lines may come; the policy's if that is longer.
         evidence: How long the brokers' word counts.
         max_windows: Most windows of a policy in one tick, new ones and as many again.
         max_findings: Most findings of a window that are stored; all are counted.
     """
 
     window_us: int
-    grace_us: int
     evidence: EvidenceRules
     max_windows: int = 12
     max_findings: int = 1_000
@@ -177,10 +175,7 @@ class _Tick:
             self._save(name, Progress(settled_to, progress.grid))
 
     def _due(self, name: str, grid: Grid, watermark_us: int) -> int:
-        grace = max(
-            self._rules.grace_us,
-            *(version.policy.rules.grace_us for version in self._versions.of(name)),
-        )
+        grace = max(version.policy.rules.grace_us for version in self._versions.of(name))
         if watermark_us >= FOREVER_US:
             # Only files, read to their end: all that there is is due.
             last = self._connection.scalar(select(func.max(batch.c.max_start_us)))
