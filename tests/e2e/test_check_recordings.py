@@ -1,0 +1,204 @@
+"""`check` on logs of real Envoy proxies: every scenario, in every form a user may bring."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import recordings
+from verifier.check import report
+from verifier.check.run import check
+from verifier.policies.read import read_policies
+
+_TEXT_ONLY = {"hostile"}  # its lines with extra quotes do not show what they were
+
+
+def judge(policy: Path, logs: list[str], **options: Any) -> dict[str, Any]:
+    """What `check --json` prints."""
+    with check(read_policies([policy]), logs, **options) as outcome:
+        return report.to_json(outcome, report.results(outcome))
+
+
+def summary(document: dict[str, Any]) -> dict[str, Any]:
+    """The part of the outcome that `expected.json` holds."""
+    policy = document["policies"][0]
+    assert document["statement"] == policy["statement"]
+    return {
+        "statement": policy["statement"],
+        "verdicts": {name: count for name, count in policy["verdicts"].items() if count},
+        "requests": policy["primary"]["requests"],
+        "requests_high": policy["primary"]["requests_high"],
+        "status_differs": policy["divergence"]["status"],
+    }
+
+
+def lines_add_up(lines: dict[str, int]) -> bool:
+    """Whether every line that was read ended in exactly one way."""
+    return lines["read"] == (
+        lines["observations"] + lines["repeated"] + lines["ignored"] + lines["quarantined"]
+    )
+
+
+@pytest.mark.parametrize("senders", [True, False], ids=["with_senders", "without_senders"])
+@pytest.mark.parametrize("form", recordings.FORMS)
+@pytest.mark.parametrize("scenario", recordings.SCENARIOS)
+def test_recording_gets_its_expected_counts(
+    scenario: str, form: str, senders: bool, tmp_path: Path
+) -> None:
+    """Every recording is judged as the applications' truth says, in every form of its logs."""
+    if form == "json" and scenario in _TEXT_ONLY:
+        form = "plain"
+    logs = recordings.read(scenario, senders=senders)
+    arguments = recordings.FORMS[form](logs, tmp_path)
+    expected = recordings.EXPECTED[scenario]
+
+    document = judge(recordings.POLICIES / expected["policy"], arguments, limit=0)
+
+    assert expected["with_senders" if senders else "without_senders"] == summary(document)
+    read = sum(len(lines) for lines in logs.values())
+    assert lines_add_up(document["lines"])
+    assert (read if form == "repeated" else 0) == document["lines"]["repeated"]
+    assert read == document["lines"]["observations"]
+
+
+@pytest.mark.parametrize("scenario", recordings.SCENARIOS)
+def test_expectations_follow_the_truth(scenario: str) -> None:
+    """What is expected of a recording is what its applications counted."""
+    expected = recordings.EXPECTED[scenario]["with_senders"]["verdicts"]
+    totals = recordings.truth(scenario)["totals"]
+
+    lost = expected.get("missing", 0) + expected.get("unsampled", 0)
+    judged = sum(expected.get(name, 0) for name in ("matched", "missing", "unsampled", "ambiguous"))
+
+    # v1_app_down: the copies arrived at v1's proxies, though not at its applications.
+    arrived_at_proxy = totals["to_v2_not_mirrored"] if scenario == "v1_app_down" else 0
+    never_reached = totals["calls"] - totals["to_v2"] if scenario == "v2_outage" else 0
+    assert totals["to_v2_not_mirrored"] - arrived_at_proxy == lost
+    assert totals["to_v2"] + never_reached == judged
+    assert totals["live_on_v1"] == expected.get("leak", 0)
+
+
+def test_missing_copies_lie_between_the_events(tmp_path: Path) -> None:
+    """What lacks while the mirror is removed starts between its removal and its return."""
+    logs = recordings.write_plain(recordings.read("toggled"), tmp_path)
+    _, removed, restored = recordings.truth("toggled")["events"]
+
+    document = judge(recordings.POLICIES / "weather-mirror.yaml", logs, limit=1000)
+
+    from collector.timestamps import parse_time
+
+    starts = [parse_time(f["started_at"]) / 1e6 for f in document["policies"][0]["findings"]]
+    assert len(starts) == 517
+    assert starts == sorted(starts)
+    assert removed - 0.1 <= starts[0]
+    assert starts[-1] <= restored + 0.1
+
+
+def test_thirty_percent_is_no_hundred(tmp_path: Path) -> None:
+    """Under a 100 % policy, what a 30 % mirror leaves out is missing."""
+    logs = recordings.write_plain(recordings.read("percent30"), tmp_path)
+
+    document = judge(recordings.POLICIES / "weather-mirror.yaml", logs)
+
+    policy = document["policies"][0]
+    assert (policy["verdicts"]["matched"], policy["verdicts"]["missing"]) == (294, 711)
+    assert policy["percentage"]["consistent"] is False
+
+
+def test_full_mirror_is_no_thirty_percent(tmp_path: Path) -> None:
+    """Under a 30 % policy, a mirror that copies everything is rejected."""
+    logs = recordings.write_plain(recordings.read("clean"), tmp_path)
+
+    document = judge(recordings.POLICIES / "weather-30.yaml", logs)
+
+    assert document["statement"] == "violated"
+    assert document["policies"][0]["percentage"]["consistent"] is False
+
+
+def test_two_mirror_policies_owe_two_copies(tmp_path: Path) -> None:
+    """With both mirrors in the policy, two copies of each request are what is owed."""
+    logs = recordings.write_plain(recordings.read("twice"), tmp_path)
+
+    document = judge(recordings.POLICIES / "weather-two-mirrors.yaml", logs)
+
+    assert summary(document)["verdicts"] == {"matched": 497}
+
+
+def test_evidence_names_the_line(tmp_path: Path) -> None:
+    """A finding's evidence names pod, file and line, and the line is about that request."""
+    logs = recordings.write_plain(recordings.read("leak"), tmp_path)
+
+    document = judge(recordings.POLICIES / "weather-mirror.yaml", logs)
+
+    findings = document["policies"][0]["findings"]
+    assert len(findings) == 61
+    for finding in findings:
+        for place in finding["evidence"]:
+            line = Path(place["file"]).read_text().splitlines()[place["line"] - 1]
+            assert finding["request_id"] in line
+            assert Path(place["file"]).name == f"{place['pod']}.log"
+
+
+def run_check(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """The command as a user runs it."""
+    command = [sys.executable, "-m", "verifier", "check", *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, timeout=60, check=False)
+
+
+SEED = [
+    b'[2023-11-11T02:52:51.492Z] "HEAD /weather?locate=hangzhou HTTP/1.1" 200 - via_upstream - "-"'
+    b' 0 0 48 48 "-" "curl/7.52.1" "ce335861-1759-9f74-a029-14b5867fa41a" "forecast:3002"'
+    b' "172.20.59.216:3002" outbound|3002|v2|forecast.weather.svc.cluster.local'
+    b" 172.21.231.181:53720 10.0.80.175:3002 172.21.231.181:52340 - -",
+    b'[2023-11-11T02:54:22.275Z] "HEAD /weather?locate=hangzhou HTTP/1.1" 504 UT response_timeout -'
+    b' "-" 0 0 1000 - "-" "curl/7.52.1" "048762a0-f045-9d0c-8178-2675ac204600" "forecast:3002"'
+    b' "172.20.59.216:3002" outbound|3002|v2|forecast.weather.svc.cluster.local'
+    b" 172.21.231.181:53720 10.0.80.175:3002 172.21.231.181:53304 - -",
+    b'[2023-11-11T02:58:39.187Z] "HEAD /weather?locate=hangzhou HTTP/1.1" 503 URX via_upstream -'
+    b' "-" 0 0 372 372 "-" "curl/7.52.1" "351aabaf-b56b-9ec3-b45f-3b759b044ed9" "forecast:3002"'
+    b' "172.20.59.216:3002" outbound|3002|v2|forecast.weather.svc.cluster.local'
+    b" 172.21.231.181:57404 10.0.80.175:3002 172.21.231.181:56024 - -",
+]
+
+
+def test_three_lines_of_the_sender_are_three_missing(tmp_path: Path) -> None:
+    """The sender's lines piped in, beside an empty log of v1, are three missing copies."""
+    empty = tmp_path / "forecast-v1-5d8f9b7c6-abcde.log"
+    empty.touch()
+    policy = str(recordings.POLICIES / "weather-mirror.yaml")
+
+    done = run_check(
+        "--policy", policy, "--json", "frontend-v1-6c9d8f7b5d-x2x7p=-", str(empty),
+        stdin=b"\n".join(SEED) + b"\n",
+    )  # fmt: skip
+
+    document = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert done.stderr == b""
+    assert summary(document)["verdicts"] == {"missing": 3}
+
+
+def test_silence_of_a_log_that_was_not_given_proves_nothing() -> None:
+    """Without any log of v1, nothing is known of the copies: not proven, exit status 3."""
+    policy = str(recordings.POLICIES / "weather-mirror.yaml")
+
+    done = run_check("--policy", policy, "--json", "frontend=-", stdin=b"\n".join(SEED))
+
+    assert done.returncode == 3
+    assert summary(json.loads(done.stdout))["verdicts"] == {"unverifiable": 3}
+
+
+@pytest.mark.parametrize("scenario", ["clean", "v1_outage", "v2_outage"])
+def test_exit_status_follows_the_statement(scenario: str, tmp_path: Path) -> None:
+    """The command exits 0 when proven, 1 when violated, 3 when not proven."""
+    logs = recordings.write_plain(recordings.read(scenario, senders=False), tmp_path)
+    policy = str(recordings.POLICIES / "weather-mirror.yaml")
+
+    done = run_check("--policy", policy, *logs)
+
+    assert {"clean": 0, "v1_outage": 1, "v2_outage": 3}[scenario] == done.returncode
