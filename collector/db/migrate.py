@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from alembic import command
@@ -17,6 +18,8 @@ from collector.db.engine import as_our_error, describe
 from collector.errors import UsageError
 
 _HEAD: Final = "head"
+_ONE_AT_A_TIME: Final = Lock()
+"""Alembic's `op` and `context` are global to the process; other processes wait in env.py."""
 
 
 def migrations_folder() -> Path:
@@ -64,6 +67,12 @@ def upgrade(engine: Engine, revision: str = _HEAD) -> str:
     """
     config = _config()
     _refuse_unknown(engine, config)
+    with _ONE_AT_A_TIME:
+        _upgrade(engine, config, revision)
+    return current_revision(engine) or ""
+
+
+def _upgrade(engine: Engine, config: Config, revision: str) -> None:
     try:
         if engine.dialect.name == "sqlite":
             # env.py begins on this connection; the option makes it a writer's transaction.
@@ -74,7 +83,6 @@ def upgrade(engine: Engine, revision: str = _HEAD) -> str:
             _upgrade_postgresql(engine, config, revision)
     except SQLAlchemyError as error:
         raise as_our_error(error, engine.url) from error
-    return current_revision(engine) or ""
 
 
 def _upgrade_postgresql(engine: Engine, config: Config, revision: str) -> None:
