@@ -39,7 +39,11 @@ PODS = {
     "mirror1": Identity("forecast-v3-5d8f9b7c6-abcde", "weather"),
     "unknown": Identity("forecast-77cfbd95d8-abcde", "weather"),
 }
-SUBSETS = {"v1": Destination(HOST, "v1"), "v2": Destination(HOST, "v2"), "v3": Destination(HOST, "v3")}
+SUBSETS = {
+    "v1": Destination(HOST, "v1"),
+    "v2": Destination(HOST, "v2"),
+    "v3": Destination(HOST, "v3"),
+}
 
 
 def make_policy(*mirrors: tuple[str, float], **fields: Any) -> Policy:
@@ -194,7 +198,9 @@ class World:
         values["updated_us"] = self.now_us
         connection.execute(
             dialect.insert(position)
-            .values(topic=TOPIC, partition=partition, owner_epoch=1, **({"next_offset": 0} | values))
+            .values(
+                topic=TOPIC, partition=partition, owner_epoch=1, **({"next_offset": 0} | values)
+            )
             .on_conflict_do_update(index_elements=["topic", "partition"], set_=values)
         )
 

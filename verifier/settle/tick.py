@@ -9,26 +9,17 @@ import msgspec
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from collector.db.tables import STOPPED, batch, observation, position
-from verifier.settle import late
+from collector.db.tables import batch, observation
+from verifier.settle import late, report
 from verifier.settle.cast import Directory
 from verifier.settle.late import NewBatch, Progress
 from verifier.settle.record import Moment, Recorder, Settled, is_doubt_of_silence
 from verifier.settle.silence import HOUR_US
 from verifier.settle.span import Judge
 from verifier.settle.versions import Version, Versions, VersionStore
-from verifier.settle.watermark import (
-    FOREVER_US,
-    EvidenceRules,
-    PartitionState,
-    Watermark,
-    global_watermark,
-)
+from verifier.settle.watermark import FOREVER_US, EvidenceRules, Watermark
 from verifier.settle.windows import Grid, Span, due_until, joined
 from verifier.tables import settled_policy, settled_window
-
-FILE_PREFIX: Final = "file:"
-"""Topics that begin so are files: nothing follows once they are read to their end."""
 
 
 class TickRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +73,7 @@ class Ticker:
             connection: One snapshot: REPEATABLE READ, or BEGIN IMMEDIATE on SQLite.
             now_us: The database's clock.
         """
-        watermark = global_watermark(_partitions(connection), now_us, self._rules.evidence)
+        watermark = report.watermark(connection, now_us, self._rules.evidence)
         versions = self._store.read(connection)
         self._directory.refresh(connection)
         batches = late.new_batches(connection)
@@ -266,21 +257,3 @@ def _first(windows: Iterable[Span], limit: int) -> list[Span]:
         if len(found) == limit:
             break
     return found
-
-
-def _partitions(connection: Connection) -> list[PartitionState]:
-    """How far each partition is read."""
-    return [
-        PartitionState(
-            name=f"{row.topic}/{row.partition}",
-            next_offset=row.next_offset,
-            watermark_us=row.watermark_us,
-            end_offset=row.end_offset,
-            end_checked_us=row.end_checked_us,
-            stopped=row.state == STOPPED,
-            finished=row.topic.startswith(FILE_PREFIX)
-            and row.end_offset is not None
-            and row.next_offset >= row.end_offset,
-        )
-        for row in connection.execute(select(position))
-    ]

@@ -1,0 +1,247 @@
+"""Puts the verifier together from its settings, and runs it until it is told to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from threading import Event, Thread
+from typing import Final
+
+import msgspec
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from collector.app import owner_name
+from collector.backoff import Backoff
+from collector.clock import Clock, SystemClock
+from collector.db.engine import as_our_error, writing
+from collector.errors import Fenced, MirrorproofError, Retryable
+from collector.log import Throttle, get_logger
+from collector.settings import Settings, VerifierSettings
+from verifier.settle import lease as leases
+from verifier.settle.lease import DatabaseClock, Lease, database_now_us
+from verifier.settle.record import Settled
+from verifier.settle.tick import Ticked, Ticker, TickRules
+from verifier.settle.transaction import settling
+from verifier.settle.watermark import EvidenceRules
+
+_SERIALIZATION_FAILURES: Final = ("40001", "40P01")
+"""SQLSTATEs after which the same transaction may succeed at once."""
+_JOIN_S: Final = 30.0
+"""A part that was told to stop has so long: a batch and its transaction."""
+
+
+def tick_rules(own: VerifierSettings) -> TickRules:
+    """How windows are settled by these settings."""
+    return TickRules(
+        window_us=own.window_s * 1_000_000,
+        evidence=EvidenceRules(
+            max_age_us=round(own.evidence_max_age_s * 1e6),
+            allowance_us=round(own.shipping_allowance_s * 1e6),
+        ),
+        max_windows=own.max_windows,
+        max_findings=own.max_findings,
+    )
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a verifier is made of.
+
+    Attributes:
+        engine: The database, migrated.
+        clock: For waiting; event time comes from the database's clock.
+        owner: The name of this process.
+        settings: How to settle.
+        database_now_us: The database's clock.
+        on_settled: Told every revision once it is committed.
+    """
+
+    engine: Engine
+    clock: Clock
+    owner: str
+    settings: VerifierSettings
+    database_now_us: DatabaseClock = database_now_us
+    on_settled: Callable[[Settled], object] = lambda _settled: None
+
+
+class Verifier:
+    """Settles windows. `run` takes a thread of its own."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts: Final = parts
+        self._ticker: Final = Ticker(tick_rules(parts.settings))
+        self._lease: Lease | None = None
+        self._backoff = Backoff()
+        self._throttle = Throttle()
+        self._log = get_logger(component="verifier")
+        self.last: Ticked | None = None
+
+    def run(self, stop: Event) -> None:
+        """Runs until `stop` is set; what is in hand is finished first.
+
+        Raises:
+            UsageError: The database refuses us for good.
+        """
+        clock, settings = self._parts.clock, self._parts.settings
+        self._log.info("verifier_started", owner=self._parts.owner)
+        try:
+            while not stop.is_set():
+                try:
+                    ticked = self.turn()
+                    self._backoff.succeeded()
+                    if ticked is None or not ticked.more:
+                        clock.wait(stop, settings.poll_s)
+                except Retryable as error:
+                    self._wait(stop, error)
+        finally:
+            self._leave()
+
+    def settle_due(self) -> None:
+        """Settles all that is due now, and gives the lease back.
+
+        Raises:
+            Retryable: The database does not answer, or another verifier is at work.
+            UsageError: The database refuses us.
+        """
+        try:
+            while True:
+                ticked = self.turn()
+                if ticked is None:
+                    raise Retryable("another verifier settles this database")
+                if not ticked.more:
+                    return
+        finally:
+            self._leave()
+
+    def turn(self) -> Ticked | None:
+        """One tick, in one transaction; None: another verifier has the lease.
+
+        Raises:
+            Retryable: The database does not answer; nothing or everything was written.
+            UsageError: The database refuses us.
+        """
+        engine = self._parts.engine
+        try:
+            lease = self._lease or self._take_lease()
+            if lease is None:
+                return None
+            ticked = self._tick(lease)
+        except Fenced as error:
+            self._lease = None
+            self._log.warning("lease_lost", reason=str(error))
+            return None
+        except SQLAlchemyError as error:
+            if _may_succeed_at_once(error):
+                raise Retryable("the database had another transaction first") from error
+            raise as_our_error(error, engine.url) from error
+        self.last = ticked
+        for settled in ticked.settled:
+            self._parts.on_settled(settled)
+        return ticked
+
+    def _tick(self, lease: Lease) -> Ticked:
+        with settling(self._parts.engine) as connection:
+            now_us = self._parts.database_now_us(connection)
+            leases.renew(connection, lease, now_us, self._ttl_us)
+            return self._ticker.tick(connection, now_us)
+
+    def _take_lease(self) -> Lease | None:
+        with writing(self._parts.engine) as connection:
+            now_us = self._parts.database_now_us(connection)
+            self._lease = leases.take(connection, self._parts.owner, now_us, self._ttl_us)
+        if self._lease is not None:
+            self._log.info("lease_taken", epoch=self._lease.epoch)
+        return self._lease
+
+    @property
+    def _ttl_us(self) -> int:
+        return round(self._parts.settings.lease_s * 1e6)
+
+    def _wait(self, stop: Event, error: Retryable) -> None:
+        now_s = self._parts.clock.monotonic()
+        wait_s = self._backoff.failed(now_s)
+        if self._throttle.ready("database_away", now_s):
+            self._log.warning("database_away", reason=str(error), wait_s=round(wait_s, 2))
+        self._parts.clock.wait(stop, wait_s)
+
+    def _leave(self) -> None:
+        lease, self._lease = self._lease, None
+        if lease is None:
+            return
+        try:
+            with writing(self._parts.engine) as connection:
+                leases.give_back(connection, lease)
+        except SQLAlchemyError:
+            # It expires by itself.
+            self._log.warning("lease_not_given_back")
+
+
+def _may_succeed_at_once(error: SQLAlchemyError) -> bool:
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    return getattr(cause, "sqlstate", None) in _SERIALIZATION_FAILURES
+
+
+def build(
+    settings: Settings,
+    engine: Engine,
+    clock: Clock | None = None,
+    on_settled: Callable[[Settled], object] = lambda _settled: None,
+) -> Verifier:
+    """A verifier on a migrated database.
+
+    Args:
+        settings: All settings.
+        engine: The database.
+        clock: For waiting.
+        on_settled: Told every revision once it is committed; called by the verifier's thread.
+    """
+    return Verifier(
+        Parts(
+            engine=engine,
+            clock=clock or SystemClock(),
+            owner=owner_name(settings),
+            settings=settings.verifier,
+            on_settled=on_settled,
+        )
+    )
+
+
+def run_together(parts: Mapping[str, Callable[[Event], object]], stop: Event) -> None:
+    """Runs parts in threads of their own until `stop` is set or one of them ends.
+
+    A part that ends ends all: a process with a dead part looks alive and is not.
+
+    Args:
+        parts: By name; each runs until the event is set.
+        stop: Ends all of them in good order.
+
+    Raises:
+        MirrorproofError: A part ended before its time, or did not end when told to.
+    """
+    failures: dict[str, BaseException | None] = {}
+
+    def run(name: str, work: Callable[[Event], object]) -> None:
+        try:
+            work(stop)
+            if not stop.is_set():
+                failures[name] = None
+        except BaseException as error:
+            failures[name] = error
+        finally:
+            stop.set()
+
+    threads = [
+        Thread(target=run, args=(name, work), name=name, daemon=True)
+        for name, work in parts.items()
+    ]
+    for thread in threads:
+        thread.start()
+    stop.wait()
+    for thread in threads:
+        thread.join(_JOIN_S)
+    for name, error in failures.items():
+        if isinstance(error, MirrorproofError):
+            raise error
+        raise MirrorproofError(f"{name} ended: {error or 'without a reason'}") from error
+    alive = [thread.name for thread in threads if thread.is_alive()]
+    if alive:
+        raise MirrorproofError(f"{', '.join(alive)} did not end within {_JOIN_S:g} s")

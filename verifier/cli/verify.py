@@ -1,0 +1,203 @@
+"""`mirrorproof verify` and `mirrorproof up`: settle windows, beside the collector or with it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from verifier.cli.collect import (
+    ConfigOption,
+    DatabaseOption,
+    database_override,
+    load_settings,
+    record_policies,
+    stop_on_signals,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from collector.settings import Settings
+    from verifier.settle.record import Settled
+
+PolicyOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE", help="Record the policies of a file or folder first; may be repeated."
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON object a line for each settled revision.")
+]
+
+_VERIFY_HELP = """Settles windows of the database that collectors fill.
+
+A window is settled once all its lines must have arrived; lines that come later make a new
+revision. Several verifiers may run: one settles, the others stand by. Stopped or killed anywhere,
+the next one goes on with the same verdicts.
+
+Exit status: 0 ended by SIGTERM, or all is settled (--once), 2 wrong usage or database.
+
+[b]Examples[/b]
+
+  mirrorproof verify --database-url postgresql://mirrorproof@db/mirrorproof --policy vs.yaml
+
+  mirrorproof verify --once --json
+"""
+
+_UP_HELP = """Collects and verifies in one process: all that is needed, on SQLite by default.
+
+The database is made and migrated; PostgreSQL only with --migrate. Ends as a whole when one part
+ends.
+
+Exit status: 0 ended by SIGTERM, 2 wrong usage, or a part failed.
+
+[b]Examples[/b]
+
+  mirrorproof up --bootstrap-servers kafka:9092 --topic istio-access-logs --policy vs.yaml
+
+  mirrorproof up --policy vs.yaml --database-url sqlite:////var/lib/mirrorproof/mirrorproof.db
+"""
+
+
+def window_json(settled: Settled) -> dict[str, Any]:
+    """A settled revision as `--json` prints it."""
+    from verifier.times import iso_time
+
+    share = settled.result.percentage
+    return {
+        "policy": settled.policy,
+        "window_start": iso_time(settled.window.start_us),
+        "window_end": iso_time(settled.window.end_us),
+        "revision": settled.revision,
+        "statement": settled.result.ruling.statement.value,
+        "reason": settled.result.ruling.reason,
+        "requests": settled.requests,
+        "verdicts": settled.result.verdicts,
+        "percentage": {
+            "declared": share.declared,
+            "observed": share.observed,
+            "low": share.low,
+            "high": share.high,
+            "consistent": share.consistent,
+        },
+        "findings": settled.findings,
+    }
+
+
+def window_line(settled: Settled) -> str:
+    """A settled revision as people see it."""
+    from verifier.times import iso_time
+
+    result = settled.result
+    revision = f" (revision {settled.revision})" if settled.revision > 1 else ""
+    words = result.ruling.statement.value.replace("_", " ")
+    return (
+        f"{iso_time(settled.window.start_us)}  {settled.policy}  {words}: {result.ruling.reason}"
+        f"  [{settled.requests} requests]{revision}"
+    )
+
+
+def _printer(*, as_json: bool) -> Callable[[Settled], None]:
+    """Prints revisions: JSON lines, or lines for people on a terminal; nothing elsewhere."""
+    if as_json:
+        return lambda settled: typer.echo(json.dumps(window_json(settled), ensure_ascii=False))
+    if sys.stdout.isatty():
+        return lambda settled: typer.echo(window_line(settled))
+    return lambda _settled: None
+
+
+def _open(settings: Settings, policy: list[Path] | None, *, migrate: bool = False) -> Engine:
+    """The database, migrated where that may be done, with the policies recorded."""
+    from collector.app import open_database
+    from collector.clock import SystemClock
+    from collector.db.engine import check_connection, open_engine
+    from collector.db.migrate import upgrade
+
+    if migrate:
+        engine = open_engine(settings.database.address())
+        check_connection(engine)
+        upgrade(engine)
+        engine.dispose()
+    engine = open_database(settings)
+    if policy:
+        record_policies(engine, policy, SystemClock().now_us())
+    return engine
+
+
+def verify(
+    policy: PolicyOption = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Settle what is due, then end; for files and scripts.")
+    ] = False,
+    as_json: JsonOption = False,
+    database_url: DatabaseOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Runs the command."""
+    from verifier.app import build
+
+    settings = load_settings(config, {"database": database_override(database_url)})
+    stop = stop_on_signals()
+    engine = _open(settings, policy)
+    try:
+        verifier = build(settings, engine, on_settled=_printer(as_json=as_json))
+        if once:
+            verifier.settle_due()
+        else:
+            verifier.run(stop)
+    finally:
+        engine.dispose()
+
+
+def up(
+    bootstrap_servers: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT,…", help="Kafka brokers to begin with."),
+    ] = None,
+    topic: Annotated[
+        list[str] | None, typer.Option(metavar="TOPIC", help="Topic to read; may be repeated.")
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="Consumer group.")] = None,
+    partitions: Annotated[
+        str | None,
+        typer.Option(metavar="0-3,7", help="Read these partitions, without a consumer group."),
+    ] = None,
+    policy: PolicyOption = None,
+    migrate: Annotated[bool, typer.Option("--migrate", help="Migrate PostgreSQL, too.")] = False,
+    as_json: JsonOption = False,
+    database_url: DatabaseOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Runs the command."""
+    from collector import app as collector_app
+    from verifier.app import build, run_together
+
+    kafka: dict[str, object] = {
+        "bootstrap_servers": bootstrap_servers,
+        "topics": tuple(topic) if topic else None,
+        "group": group,
+        "partitions": partitions,
+    }
+    overrides = {"kafka": kafka, "database": database_override(database_url)}
+    settings = load_settings(config, overrides)
+    stop = stop_on_signals()
+    engine = _open(settings, policy, migrate=migrate)
+    try:
+        # Two engines: each part closes its own when it ends.
+        collector = collector_app.build(settings)
+        verifier = build(settings, engine, on_settled=_printer(as_json=as_json))
+        run_together({"collector": collector.run, "verifier": verifier.run}, stop)
+    finally:
+        engine.dispose()
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this file."""
+    app.command("verify", help=_VERIFY_HELP)(verify)
+    app.command("up", help=_UP_HELP)(up)

@@ -1,0 +1,259 @@
+"""Reads what was settled: sums, windows, lines. For commands, the demo and the query API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Row, func, select
+
+from collector.db.tables import STOPPED, batch, observation, pod, policy_version, position
+from collector.keys import mask_request_id
+from verifier.check.tally import Tally
+from verifier.pairing.lines import Verdict
+from verifier.pairing.percentage import CHECK_ERROR, Percentage
+from verifier.policies.model import Policy
+from verifier.policies.stored import from_document
+from verifier.settle.ruling import rule_on
+from verifier.settle.watermark import EvidenceRules, PartitionState, Watermark, global_watermark
+from verifier.tables import settled_policy, settled_window
+
+FILE_PREFIX: Final = "file:"
+"""Topics that begin so are files: nothing follows once they are read to their end."""
+
+_COUNTED: Final = tuple(verdict for verdict in Verdict if verdict is not Verdict.PENDING)
+_NUMBERS: Final = (
+    "requests", "requests_high", "control", "control_lost", "paired", "status_differs",
+)  # fmt: skip
+
+
+class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The latest revision of a window. Times in µs since the epoch.
+
+    `verdicts` has every verdict; lost log lines are taken off the missing ones.
+    """
+
+    policy: str
+    start_us: int
+    end_us: int
+    revision: int
+    requests: int
+    requests_high: int
+    verdicts: dict[str, int]
+    statement: str
+    reason: str
+    percentage: Percentage
+    paired: int
+    status_differs: int
+    findings: int
+    settled_us: int
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """What the settled windows of a range amount to.
+
+    Attributes:
+        policy: Its name.
+        windows: How many windows with lines.
+        since_us: Start of the first of them; None: there is none.
+        until_us: End of the last of them.
+        settled_to_us: Up to when the policy is settled; None: not at all.
+    """
+
+    policy: str
+    windows: int
+    since_us: int | None
+    until_us: int | None
+    settled_to_us: int | None
+    requests: int
+    requests_high: int
+    verdicts: dict[str, int]
+    statement: str
+    reason: str
+    percentage: Percentage
+    paired: int
+    status_differs: int
+    control: int
+    control_lost: int
+
+
+def partition_states(connection: Connection) -> list[PartitionState]:
+    """How far each partition is read."""
+    return [
+        PartitionState(
+            name=f"{row.topic}/{row.partition}",
+            next_offset=row.next_offset,
+            watermark_us=row.watermark_us,
+            end_offset=row.end_offset,
+            end_checked_us=row.end_checked_us,
+            stopped=row.state == STOPPED,
+            finished=row.topic.startswith(FILE_PREFIX)
+            and row.end_offset is not None
+            and row.next_offset >= row.end_offset,
+        )
+        for row in connection.execute(select(position))
+    ]
+
+
+def watermark(connection: Connection, now_us: int, rules: EvidenceRules) -> Watermark:
+    """Up to when event time is complete, and who holds it there."""
+    return global_watermark(partition_states(connection), now_us, rules)
+
+
+def policy_names(connection: Connection) -> list[str]:
+    """The policies that were ever settled, sorted."""
+    query = select(settled_policy.c.policy).order_by(settled_policy.c.policy)
+    return list(connection.scalars(query))
+
+
+def settled_to_us(connection: Connection, policy: str) -> int | None:
+    """Up to when a policy is settled, µs since the epoch; None: not at all."""
+    query = select(settled_policy.c.settled_to_us).where(settled_policy.c.policy == policy)
+    return connection.scalar(query)
+
+
+def totals(
+    connection: Connection, policy: str, since_us: int | None = None, until_us: int | None = None
+) -> Totals:
+    """The sum of the latest revisions of the windows in a range, ruled on as a whole.
+
+    Args:
+        connection: A reading transaction.
+        policy: Its name.
+        since_us: Windows that start then or later; None: all.
+        until_us: Windows that start before; None: all.
+
+    Raises:
+        KeyError: There is no such policy.
+    """
+    c = settled_window.c
+    names = [*(verdict.value for verdict in _COUNTED), *_NUMBERS]
+    sums = [func.coalesce(func.sum(c[name]), 0).label(name) for name in names]
+    span = (func.min(c.start_us), func.max(c.start_us + c.size_us), func.count())
+    row = connection.execute(select(*sums, *span).where(*_latest(policy, since_us, until_us))).one()
+    number = dict(zip(names, (int(value) for value in row), strict=False))
+    tally = Tally(0)
+    tally.counts = {verdict: number[verdict.value] for verdict in _COUNTED}
+    for name in _NUMBERS:
+        setattr(tally, name, number[name])
+    result = rule_on(_policy(connection, policy), tally, CHECK_ERROR)
+    return Totals(
+        policy=policy,
+        windows=row[-1],
+        since_us=row[-3],
+        until_us=row[-2],
+        settled_to_us=settled_to_us(connection, policy),
+        verdicts=result.verdicts,
+        statement=result.ruling.statement.value,
+        reason=result.ruling.reason,
+        percentage=result.percentage,
+        **{name: number[name] for name in _NUMBERS},
+    )
+
+
+def latest_windows(
+    connection: Connection, policy: str, limit: int, *, before_us: int | None = None
+) -> list[WindowReport]:
+    """The newest windows of a policy by their latest revisions, oldest first.
+
+    Args:
+        connection: A reading transaction.
+        policy: Its name.
+        limit: At most so many.
+        before_us: Only windows that start before.
+    """
+    c = settled_window.c
+    query = (
+        select(settled_window)
+        .where(*_latest(policy, None, before_us))
+        .order_by(c.start_us.desc())
+        .limit(limit)
+    )
+    return [_report(row) for row in reversed(connection.execute(query).all())]
+
+
+def lines_of(
+    connection: Connection,
+    request_id: str,
+    since_us: int | None = None,
+    until_us: int | None = None,
+) -> Sequence[Row[Any]]:
+    """All stored lines of a request id, by start, with pod, node, topic and partition.
+
+    Without bounds all of the history is read where the database has no index on ids.
+
+    Args:
+        connection: A reading transaction.
+        request_id: As any proxy logged it; the trace reason inside does not matter.
+        since_us: Lines that start then or later.
+        until_us: Lines that start before.
+    """
+    c = observation.c
+    masked = mask_request_id(request_id)
+    query = (
+        select(
+            observation, pod.c.pod, pod.c.namespace, pod.c.node, batch.c.topic, batch.c.partition
+        )
+        .join(pod, pod.c.id == c.pod_id)
+        .join(batch, batch.c.id == c.batch_id)
+        .order_by(c.start_us, c.end_us, c.line_id)
+    )
+    if since_us is not None:
+        query = query.where(c.start_us >= since_us)
+    if until_us is not None:
+        query = query.where(c.start_us < until_us)
+    if masked == request_id and len(request_id) != 36:
+        return connection.execute(query.where(c.request_id == request_id)).all()
+    # One character of a UUID varies: the sixteen that it can be are looked up.
+    likely = [f"{masked[:14]}{digit}{masked[15:]}" for digit in "0123456789abcdef"]
+    found = connection.execute(query.where(c.request_id.in_({*likely, request_id})))
+    return found.all()
+
+
+def _latest(policy: str, since_us: int | None, until_us: int | None) -> list[Any]:
+    c = settled_window.c
+    where: list[Any] = [c.policy == policy, c.superseded_us.is_(None)]
+    if since_us is not None:
+        where.append(c.start_us >= since_us)
+    if until_us is not None:
+        where.append(c.start_us < until_us)
+    return where
+
+
+def _policy(connection: Connection, name: str) -> Policy:
+    """The newest version of a policy."""
+    c = policy_version.c
+    document = connection.scalar(
+        select(c.document).where(c.name == name).order_by(c.id.desc()).limit(1)
+    )
+    if document is None:
+        raise KeyError(name)
+    return from_document(document)
+
+
+def _report(row: Row[Any]) -> WindowReport:
+    verdicts = {verdict.value: getattr(row, verdict.value) for verdict in _COUNTED}
+    verdicts |= {Verdict.PENDING.value: 0}
+    verdicts[Verdict.MISSING] -= row.log_loss
+    verdicts[Verdict.UNVERIFIABLE] += row.log_loss
+    if row.control_lost:
+        # As in `settle_log_loss`: where lines are lost, the request of an orphan may be one.
+        verdicts[Verdict.UNVERIFIABLE] += verdicts[Verdict.ORPHAN]
+        verdicts[Verdict.ORPHAN] = 0
+    return WindowReport(
+        policy=row.policy,
+        start_us=row.start_us,
+        end_us=row.start_us + row.size_us,
+        revision=row.revision,
+        requests=row.requests,
+        requests_high=row.requests_high,
+        verdicts=verdicts,
+        statement=row.statement,
+        reason=row.reason,
+        percentage=Percentage(row.declared, row.observed, row.low, row.high, row.consistent),
+        paired=row.paired,
+        status_differs=row.status_differs,
+        findings=row.findings,
+        settled_us=row.settled_us,
+    )
