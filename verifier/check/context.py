@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from verifier.check.tally import Tally
-from verifier.pairing.doubt import Failures, explained_by_loss
+from verifier.pairing.doubt import Failures, explained_by_loss, scattered
 from verifier.pairing.lines import Finding, Reason, Verdict
 
 
 def settle_surplus(tally: Tally) -> None:
     """Rule: surplus in doubt. Decides it by what happened around it."""
     failures = Failures()
-    failures.seconds = tally.failures
+    failures.seconds = set(tally.failures)
     doubtful = sum(failures.near(start) for start in tally.surplus)
     if doubtful:
         tally.move(Verdict.DUPLICATE, Verdict.UNVERIFIABLE, doubtful)
@@ -23,11 +23,16 @@ def settle_surplus(tally: Tally) -> None:
             finding.reason = Reason.SURPLUS
 
 
-def settle_log_loss(tally: Tally) -> None:
+def settle_log_loss(tally: Tally, seconds: int) -> None:
     """Rule: log loss is not mirror loss. As many missing copies as lines are lost are in doubt."""
     missing = tally.counts.get(Verdict.MISSING, 0)
     owed = missing + tally.counts.get(Verdict.MATCHED, 0)
-    explained = explained_by_loss(missing, owed, tally.control, tally.control_lost)
+    control, lost = tally.control, tally.control_lost
+    if not control:
+        without_request = sum(tally.failures.values())
+        control = tally.counts.get(Verdict.MATCHED, 0) + without_request
+        lost = scattered(len(tally.failures), without_request, seconds)
+    explained = explained_by_loss(missing, owed, control, lost)
     if explained:
         tally.move(Verdict.MISSING, Verdict.UNVERIFIABLE, explained)
         _doubt_first(tally, Verdict.MISSING, explained)

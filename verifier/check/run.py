@@ -281,8 +281,18 @@ def _second_pass(
         scanned.lines.repeated += share.repeated
         scanned.lines.observations -= share.repeated
         progress("judging", done, len(tasks))
+    seconds = _seconds(scanned)
     for tally in tallies:
         settle_surplus(tally)
-        settle_log_loss(tally)
+        settle_log_loss(tally, seconds)
         tally.trim()
     return tallies
+
+
+def _seconds(scanned: _Scanned) -> int:
+    """How many seconds the logs span, at least one."""
+    spans = [stretch for stretch in scanned.stretches.values() if stretch is not None]
+    if not spans:
+        return 1
+    first = min(stretch.first_us for stretch in spans)
+    return 1 + (max(stretch.last_us for stretch in spans) - first) // 1_000_000

@@ -18,7 +18,7 @@ class Tally(msgspec.Struct):
     Attributes:
         limit: How many findings are kept; the earliest are.
         surplus: (start µs) of copies too many that the surroundings decide on.
-        failures: Seconds in which copies without any request started.
+        failures: Seconds in which copies without any request started, and how many did.
     """
 
     limit: int
@@ -31,7 +31,7 @@ class Tally(msgspec.Struct):
     control_lost: int = 0
     findings: list[Finding] = []
     surplus: list[int] = []
-    failures: set[int] = set()
+    failures: dict[int, int] = {}
 
     def add(self, judged: Judgement) -> None:
         """Adds one episode's judgement."""
@@ -46,7 +46,8 @@ class Tally(msgspec.Struct):
             if finding.reason is Reason.SURPLUS_IN_DOUBT and len(self.surplus) < _MAX_SURPLUS:
                 self.surplus.append(finding.start_us)
             elif finding.reason is Reason.NO_SENDER_LOG:
-                self.failures.add(finding.start_us // 1_000_000)
+                second = finding.start_us // 1_000_000
+                self.failures[second] = self.failures.get(second, 0) + 1
         self.findings.extend(judged.findings)
         if len(self.findings) > 4 * self.limit + 1000:
             self.trim()
@@ -66,7 +67,8 @@ class Tally(msgspec.Struct):
         self.control_lost += other.control_lost
         self.findings.extend(other.findings)
         self.surplus.extend(other.surplus)
-        self.failures |= other.failures
+        for second, count in other.failures.items():
+            self.failures[second] = self.failures.get(second, 0) + count
 
     def trim(self) -> None:
         """Keeps the earliest findings."""

@@ -6,7 +6,8 @@ primary, copies without any request are seen too: within `REACH_US` of one, the 
 unverifiable; else it is a duplicate.
 
 *Log loss*: the control group (requests that senders saw answered, without a line of the primary)
-tells how many lines shipping loses; as many missing copies are lost lines, not lost copies.
+tells how many lines shipping loses; as many missing copies are lost lines, not lost copies. Without
+senders' logs, copies without a request are the control group, as far as they are scattered.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from verifier.pairing.lines import Finding, Judgement, Reason, Verdict
 REACH_US: Final = 10_000_000
 """How far a failing primary throws doubt on surplus copies, µs."""
 
+_NEARLY_ALL: Final = 0.8
 _SECOND_US: Final = 1_000_000
 _CONFIDENCE: Final = 3.719  # one-sided normal quantile of 1 - 10**-4, the error of `check`
 
@@ -67,6 +69,23 @@ class Failures:
         """Whether such a copy started within `REACH_US` of a time, to the second."""
         second, reach = start_us // _SECOND_US, REACH_US // _SECOND_US
         return any(s in self.seconds for s in range(second - reach, second + reach + 1))
+
+
+def scattered(failing_seconds: int, failures: int, seconds: int) -> int:
+    """How many of the copies without a request scattered loss explains, and no outage.
+
+    Without senders' logs, a copy without a request is a lost line of the primary, or a request
+    that never reached it. Lost lines scatter over the seconds of a run, failures come in a row:
+    the number of seconds that saw any tells how many there would be if they were scattered.
+
+    Args:
+        failing_seconds: Seconds with such a copy.
+        failures: How many such copies there are.
+        seconds: How many seconds the run lasts.
+    """
+    if failing_seconds >= _NEARLY_ALL * seconds:
+        return failures  # too many seconds for the logarithm to tell; an outage is shorter
+    return min(failures, round(-seconds * math.log1p(-failing_seconds / seconds)))
 
 
 def explained_by_loss(missing: int, owed: int, control: int, lost: int) -> int:
