@@ -1,0 +1,119 @@
+"""The product itself, as in production: collector and verifier on one database, here as threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from sqlalchemy import Engine
+
+from collector import app as collector_app
+from collector.db.engine import check_connection, open_engine, writing
+from collector.db.migrate import upgrade
+from collector.db.policies import record_versions
+from collector.errors import MirrorproofError
+from collector.settings import (
+    CollectorSettings,
+    DatabaseSettings,
+    KafkaSettings,
+    LogSettings,
+    Settings,
+    VerifierSettings,
+)
+from verifier import app as verifier_app
+from verifier.demo.logfile import log_to_file
+from verifier.demo.policy import POLICY_YAML
+from verifier.demo.progress import ProgressReader
+from verifier.policies.model import Policy, Rules
+from verifier.policies.read import read_policies
+from verifier.policies.stored import to_record
+
+WINDOW_S: Final = 2
+GRACE_S: Final = 4.0
+_HORIZON_S: Final = 1.0
+"""Windows, grace and horizon of the demo are short, so that there is something to see."""
+_ALLOWANCE_S: Final = 1.5  # the proxies' flush, the shipper's poll, and a busy machine
+_POLL_S: Final = 0.25
+_JOIN_S: Final = 40.0  # more than `run_together` gives its parts
+
+
+class Pipeline:
+    """Collector and verifier.
+
+    Args:
+        kafka: Where the lines come from.
+        database_url: An empty database.
+        folder: Gets the policy and the product's own log.
+    """
+
+    def __init__(self, kafka: KafkaSettings, database_url: str, folder: Path) -> None:
+        self._settings = demo_settings(kafka, database_url)
+        self._folder = folder
+        self._stop = threading.Event()
+        self._engine: Engine = open_engine(self._settings.database.address())
+        self._thread = threading.Thread(target=self._run, name="pipeline", daemon=True)
+        self._failure: BaseException | None = None
+        rules = verifier_app.tick_rules(self._settings.verifier)
+        self.reader: Final = ProgressReader(self._engine, rules.evidence)
+
+    def start(self) -> None:
+        """Migrates the database, records the policy and starts both.
+
+        Raises:
+            UsageError, Retryable: The database cannot be used.
+        """
+        log_to_file(self._folder / "mirrorproof.log")
+        file = self._folder / "policy.yaml"
+        file.write_text(POLICY_YAML)
+        check_connection(self._engine)
+        upgrade(self._engine)
+        records = [to_record(_hurried(policy)) for policy in read_policies([file])]
+        with writing(self._engine) as connection:
+            record_versions(connection, records, time.time_ns() // 1000)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Makes sure that both still run. Raises MirrorproofError: what ended one."""
+        if isinstance(self._failure, MirrorproofError):
+            raise self._failure
+        if self._failure is not None:
+            message = f"{type(self._failure).__name__}: {self._failure}"
+            raise MirrorproofError(message) from self._failure
+
+    def stop(self) -> None:
+        """Ends both and waits for them. May be called twice, and without `start`."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(_JOIN_S)
+        self._engine.dispose()
+
+    def _run(self) -> None:
+        try:
+            collector = collector_app.build(self._settings)
+            verifier = verifier_app.build(self._settings, self._engine)
+            parts = {"collector": collector.run, "verifier": verifier.run}
+            verifier_app.run_together(parts, self._stop)
+        except BaseException as error:
+            self._failure = error  # `check` raises it on the main thread
+
+
+def demo_settings(kafka: KafkaSettings, database_url: str) -> Settings:
+    """The settings of the demo: every section is given, so that the environment adds nothing."""
+    return Settings(
+        kafka=kafka,
+        database=DatabaseSettings.model_validate({"url": database_url}),
+        collector=CollectorSettings(policy_refresh_s=0.5),
+        log=LogSettings(),
+        verifier=VerifierSettings(
+            window_s=WINDOW_S, shipping_allowance_s=_ALLOWANCE_S, poll_s=_POLL_S
+        ),
+    )
+
+
+def _hurried(policy: Policy) -> Policy:
+    """The policy with times that fit the demo."""
+    rules = Rules(grace_us=round(GRACE_S * 1e6), horizon_us=round(_HORIZON_S * 1e6))
+    return msgspec.structs.replace(policy, rules=rules)
