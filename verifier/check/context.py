@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from verifier.check.tally import Tally
 from verifier.pairing.doubt import Failures, explained_by_loss, scattered
 from verifier.pairing.lines import Finding, Reason, Verdict
 
 
-def settle_surplus(tally: Tally) -> None:
-    """Rule: surplus in doubt. Decides it by what happened around it."""
-    failures = Failures()
-    failures.seconds = set(tally.failures)
+def settle_surplus(tally: Tally, failing_seconds: Iterable[int]) -> None:
+    """Rule: surplus in doubt. Decides it by what happened around it.
+
+    Args:
+        tally: Whose surplus to decide.
+        failing_seconds: Seconds since the epoch, around it too, in which copies without any
+            request started.
+    """
+    failures = Failures(failing_seconds)
     doubtful = sum(failures.near(start) for start in tally.surplus)
     if doubtful:
         tally.move(Verdict.DUPLICATE, Verdict.UNVERIFIABLE, doubtful)
@@ -23,12 +30,18 @@ def settle_surplus(tally: Tally) -> None:
             finding.reason = Reason.SURPLUS
 
 
-def settle_log_loss(tally: Tally, seconds: int) -> None:
-    """Rule: log loss is not mirror loss. As many missing copies as lines are lost are in doubt."""
+def settle_log_loss(tally: Tally, seconds: int | None = None) -> None:
+    """Rule: log loss is not mirror loss. As many missing copies as lines are lost are in doubt.
+
+    Args:
+        tally: Whose missing copies to doubt.
+        seconds: How long the logs last, to estimate the loss without senders' logs; None: only
+            their control group tells.
+    """
     missing = tally.counts.get(Verdict.MISSING, 0)
     owed = missing + tally.counts.get(Verdict.MATCHED, 0)
     control, lost = tally.control, tally.control_lost
-    if not control:
+    if not control and seconds is not None:
         without_request = sum(tally.failures.values())
         control = tally.counts.get(Verdict.MATCHED, 0) + without_request
         lost = scattered(len(tally.failures), without_request, seconds)

@@ -283,7 +283,7 @@ def _second_pass(
         progress("judging", done, len(tasks))
     seconds = _seconds(scanned)
     for tally in tallies:
-        settle_surplus(tally)
+        settle_surplus(tally, tally.failures)
         settle_log_loss(tally, seconds)
         tally.trim()
     return tallies

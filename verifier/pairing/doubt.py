@@ -13,7 +13,7 @@ senders' logs, copies without a request are the control group, as far as they ar
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from verifier.pairing.lines import Finding, Judgement, Reason, Verdict
@@ -56,19 +56,19 @@ def doubt_holes(judgement: Judgement, hole: Callable[[int, int], Reason | None])
 
 
 class Failures:
-    """The seconds in which copies without any request started."""
+    """When copies without any request started.
 
-    def __init__(self) -> None:
-        self.seconds: set[int] = set()
+    Args:
+        seconds: Since the epoch.
+    """
 
-    def add(self, start_us: int) -> None:
-        """Notes a copy whose request is in no log, while senders' logs are not complete."""
-        self.seconds.add(start_us // _SECOND_US)
+    def __init__(self, seconds: Iterable[int]) -> None:
+        self._seconds: Final = frozenset(seconds)
 
     def near(self, start_us: int) -> bool:
         """Whether such a copy started within `REACH_US` of a time, to the second."""
         second, reach = start_us // _SECOND_US, REACH_US // _SECOND_US
-        return any(s in self.seconds for s in range(second - reach, second + reach + 1))
+        return any(s in self._seconds for s in range(second - reach, second + reach + 1))
 
 
 def scattered(failing_seconds: int, failures: int, seconds: int) -> int:

@@ -78,18 +78,17 @@ class Judge:
     def _settle_surplus(self, name: str, span: Span, tallies: Mapping[int, Tally]) -> None:
         """Rule: surplus in doubt. What happened around a copy decides, also beyond the span."""
         reach = REACH_US + SECOND_US
-        failures = set()
+        failures: set[int] = set()
         for beside in (
             Span(span.start_us - reach, span.start_us),
             Span(span.end_us, span.end_us + reach),
         ):
             for tally in self._judge(name, beside, reach).values():
-                failures |= tally.failures
+                failures.update(tally.failures)
         for tally in tallies.values():
-            failures |= tally.failures
+            failures.update(tally.failures)
         for tally in tallies.values():
-            tally.failures = failures
-            settle_surplus(tally)
+            settle_surplus(tally, failures)
 
     def _judge(self, name: str, span: Span, size_us: int) -> dict[int, Tally]:
         hosts = self.hosts_of(name)
