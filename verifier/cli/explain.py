@@ -57,14 +57,26 @@ def explain_command(
         msg = "explain: give either LOG files with --policy, or --database-url"
         raise UsageError(msg)
     if database_url:
-        from verifier.settle.lookup import explain_stored
-
-        stories = explain_stored(database_url, request_id)
+        stories = _explain_stored(database_url, request_id)
     else:
         stories = _explain_files(policy, logs or [], request_id, assume_complete=assume_complete)
     _print(request_id, stories, as_json=as_json)
     if not stories:
         raise typer.Exit(_NOT_FOUND)
+
+
+def _explain_stored(database_url: str, request_id: str) -> list[Story]:
+    from collector.db.engine import check_connection, open_engine
+    from collector.db.migrate import require_head
+    from verifier.settle.lookup import explain_stored
+
+    engine = open_engine(database_url)
+    try:
+        check_connection(engine)
+        require_head(engine)
+        return explain_stored(engine, request_id)
+    finally:
+        engine.dispose()
 
 
 def _explain_files(

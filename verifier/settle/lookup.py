@@ -1,0 +1,120 @@
+"""`explain` from the database: the lines of one id, judged as settling judges them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine
+
+from collector.records import Role
+from verifier.explain import Found, Story, explain, show_line
+from verifier.pairing.lines import Line, Reason, Terms
+from verifier.policies.model import Policy
+from verifier.policies.resolve import Unknown
+from verifier.settle.cast import Cast, Directory
+from verifier.settle.presence import Presence, look, sort
+from verifier.settle.report import lines_of
+from verifier.settle.simple import reach_us
+from verifier.settle.span import Judge
+from verifier.settle.versions import Version, VersionStore
+from verifier.settle.windows import Span
+from verifier.sides import mirror_groups
+
+_NO_FINDINGS: Final = 0
+
+
+def explain_stored(engine: Engine, request_id: str) -> list[Story]:
+    """The episodes of a request id, each with its verdict by all lines stored until now.
+
+    Args:
+        engine: The database.
+        request_id: As any proxy logged it; the trace reason inside does not matter.
+    """
+    with engine.connect() as connection:
+        return _Lookup(connection).explain(lines_of(connection, request_id))
+
+
+class _Lookup:
+    """What is asked of the database around the lines of one id."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection: Final = connection
+        self._versions: Final = VersionStore().read(connection)
+        self._directory: Final = Directory()
+        self._directory.refresh(connection)
+        self._judge: Final = Judge(connection, self._versions, self._directory, limit=_NO_FINDINGS)
+        self._casts: dict[int, Cast] = {}
+
+    def explain(self, rows: Sequence[Any]) -> list[Story]:
+        """The stories of rows of one id."""
+        keys: dict[bytes, list[Any]] = defaultdict(list)
+        for row in rows:
+            keys[row.key].append(row)
+        found = [line for group in keys.values() for line in self._found(group)]
+        return explain(found, self._terms, self._hole)
+
+    def _found(self, rows: Sequence[Any]) -> list[Found]:
+        """The rows of one key that concern a policy."""
+        version = self._version(rows)
+        if version is None:
+            return []
+        cast = self._casts.setdefault(version.id, Cast(version.policy, self._directory))
+        found = []
+        for row in rows:
+            part = cast.part(row.role, row.pod_id, row.destination_id)
+            if part is None:
+                continue
+            line = Line(
+                part[0],
+                part[1],
+                row.start_us,
+                row.end_us,
+                row.code,
+                row.traits,
+                row.attempt,
+                row.pod_id,
+                row.line_id,
+            )
+            place = f"{row.topic}/{row.partition}@{row.record_offset}"
+            shown = show_line(line, row.pod, row, place)
+            found.append(Found(row.key, version.policy, line, row.method, row.path, shown))
+        return found
+
+    def _version(self, rows: Sequence[Any]) -> Version | None:
+        """The policy version that judges a key: the first one that its lines may concern."""
+        era = self._versions.era(rows[0].start_us)
+        perhaps: Version | None = None
+        for row in rows:
+            name = row.route if row.role == Role.CLIENT else ""
+            host = self._directory.hosts[row.host_id]
+            route = era.routes.route(row.method, row.path, host, name)
+            if isinstance(route, Unknown):
+                perhaps = perhaps or era.versions[route.policies[0].name]
+            elif route is not None:
+                return era.versions[route.name]
+        return perhaps
+
+    def _current(self, policy: Policy, time_us: int) -> Version:
+        return self._versions.era(time_us).versions[policy.name]
+
+    def _terms(self, policy: Policy, start_us: int) -> Terms:
+        """The terms for an episode whose first request starts then."""
+        presence = self._presence(policy, start_us)
+        return Terms(
+            mirror_groups(policy),
+            policy.rules.horizon_us,
+            exempt=self._current(policy, start_us).exemption(start_us),
+            senders_logged=presence.senders.logged(start_us),
+            primary_logged=presence.primary.logged(start_us),
+        )
+
+    def _presence(self, policy: Policy, start_us: int) -> Presence:
+        span = Span(start_us, start_us + 1)
+        hosts = self._judge.hosts_of(policy.name)
+        seen = look(self._connection, hosts, span, reach_us(policy.rules.horizon_us))
+        return sort(seen, Cast(policy, self._directory))
+
+    def _hole(self, policy: Policy, mirror: int, start_us: int) -> Reason | None:
+        return self._judge.silence(self._current(policy, start_us)).hole(mirror, start_us)
