@@ -52,7 +52,8 @@ ORDINARY_MASK: Final[int] = (
 
 HOP_SHIFT: Final = 16
 """The number of forwarded addresses is packed above the trait bits, see `forwarded_hops`."""
-_HOP_LIMIT: Final = 30
+HOP_LIMIT: Final = 30
+"""The largest packed number that tells how many there were: one more than the addresses."""
 _NOT_ROUTED_FLAGS: Final = frozenset(
     {"NR", "NC", "UH", "FI", "RL", "RLSE", "UAEX", "DPE", "IH", "NFCF", "RFCF", "DO", "DF", "OM"}
 )
@@ -92,7 +93,7 @@ def _hop_bits(forwarded_for: str | None) -> int:
     if forwarded_for is None:
         return 0
     hops = forwarded_for.count(",") + 1 if forwarded_for else 0
-    return (min(hops, _HOP_LIMIT) + 1) << HOP_SHIFT
+    return (min(hops, HOP_LIMIT) + 1) << HOP_SHIFT
 
 
 def forwarded_hops(traits: int) -> int | None:
@@ -104,11 +105,10 @@ def forwarded_hops(traits: int) -> int | None:
     copy has one more than the live request. Source: Envoy `AsyncStreamImpl::sendHeaders`.
     """
     packed = traits >> HOP_SHIFT
-    return packed - 1 if 0 < packed <= _HOP_LIMIT else None
+    return packed - 1 if 0 < packed <= HOP_LIMIT else None
 
 
-_NOT_ROUTED_BIT: Final = int(Trait.NOT_ROUTED)
-_ROUTED_MASK: Final = ~_NOT_ROUTED_BIT
+_ROUTED_MASK: Final = ~Trait.NOT_ROUTED
 _NO_HOPS: Final = _hop_bits("")
 
 
@@ -129,7 +129,7 @@ def traits_of(log: AccessLog, *, shadow_host: bool, marked: bool = False) -> int
         found &= _ROUTED_MASK
     elif not log.flags and log.code and log.details not in ("", "via_upstream"):
         # Redirects, direct responses, and refusals by RBAC or JWT set no flag.
-        found |= _NOT_ROUTED_BIT
+        found |= Trait.NOT_ROUTED
     found |= _NO_HOPS if log.forwarded_for == "" else _hop_bits(log.forwarded_for)
     if not log.request_id:
         found |= Trait.NO_ID

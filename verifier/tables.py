@@ -67,6 +67,8 @@ settled_window: Final = Table(
     Column("control_lost", Integer, nullable=False),
     Column("paired", Integer, nullable=False),
     Column("status_differs", Integer, nullable=False),
+    Column("failures", Integer, nullable=False, comment="copies without request or sender's log"),
+    Column("failing_seconds", Integer, nullable=False, comment="seconds with any of those"),
     # What follows from it for this window alone.
     Column("log_loss", Integer, nullable=False, comment="of the missing: explained by lost lines"),
     Column("statement", Text, nullable=False),

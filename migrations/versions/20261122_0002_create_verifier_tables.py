@@ -85,6 +85,10 @@ def _create_window() -> None:
         Column("paired", Integer(), nullable=False),
         Column("status_differs", Integer(), nullable=False),
         Column(
+            "failures", Integer(), nullable=False, comment="copies without request or sender's log"
+        ),
+        Column("failing_seconds", Integer(), nullable=False, comment="seconds with any of those"),
+        Column(
             "log_loss", Integer(), nullable=False, comment="of the missing: explained by lost lines"
         ),
         Column("statement", Text(), nullable=False),

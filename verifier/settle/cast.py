@@ -81,6 +81,11 @@ class Cast:
         serves = self._versions.destination(self._directory.pods[pod_id], to)
         return self._sides.side(role, to, serves)
 
+    def mirror_of(self, identity: Identity) -> int | None:
+        """The mirror group whose pod somebody is."""
+        serves = self._versions.destination(identity)
+        return self._mirrors.index(serves) if serves in self._mirrors else None
+
     def mirror_pods(self) -> tuple[tuple[int, ...], ...]:
         """The pods of each mirror group that were ever seen."""
         pods = self._directory.pods

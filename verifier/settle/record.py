@@ -93,15 +93,15 @@ class Recorder:
         if before is not None and bytes(before.content) == content:
             return None
         revision = 1 if before is None else before.revision + 1
-        judged = _counts(tally)
-        result = rule_on(policy, tally, window_error(window.end_us - window.start_us))
+        judged, size_us = _counts(tally), window.end_us - window.start_us
+        result = rule_on(policy, tally, size_us, window_error(size_us))
         self._supersede(policy.name, window.start_us)
         previous = self._last_digest(policy.name)
         values = {
             **judged,
             "policy": policy.name,
             "start_us": window.start_us,
-            "size_us": window.end_us - window.start_us,
+            "size_us": size_us,
             "revision": revision,
             "policy_version_id": version.id,
             "rules_version": RULES_VERSION,
@@ -254,6 +254,8 @@ def _counts(tally: Tally) -> dict[str, int]:
         "control_lost": tally.control_lost,
         "paired": tally.paired,
         "status_differs": tally.status_differs,
+        "failures": sum(tally.failures.values()),
+        "failing_seconds": len(tally.failures),
     }
 
 

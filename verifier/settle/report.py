@@ -26,6 +26,7 @@ _COUNTED: Final = tuple(verdict for verdict in Verdict if verdict is not Verdict
 _NUMBERS: Final = (
     "requests", "requests_high", "control", "control_lost", "paired", "status_differs",
 )  # fmt: skip
+_FAILURES: Final = ("failures", "failing_seconds")
 
 
 class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,21 +129,19 @@ def totals(
         KeyError: There is no such policy.
     """
     c = settled_window.c
-    names = [*(verdict.value for verdict in _COUNTED), *_NUMBERS]
+    names = [*(verdict.value for verdict in _COUNTED), *_NUMBERS, *_FAILURES]
     sums = [func.coalesce(func.sum(c[name]), 0).label(name) for name in names]
     span = (func.min(c.start_us), func.max(c.start_us + c.size_us), func.count())
     row = connection.execute(select(*sums, *span).where(*_latest(policy, since_us, until_us))).one()
-    number = dict(zip(names, (int(value) for value in row), strict=False))
-    tally = Tally(0)
-    tally.counts = {verdict: number[verdict.value] for verdict in _COUNTED}
-    for name in _NUMBERS:
-        setattr(tally, name, number[name])
-    result = rule_on(_policy(connection, policy), tally, CHECK_ERROR)
+    number = dict(zip(names, (int(value) for value in row[: len(names)]), strict=True))
+    first_us, last_us, windows = row[len(names) :]
+    length_us = 0 if first_us is None else last_us - first_us
+    result = rule_on(_policy(connection, policy), _tally(number), length_us, CHECK_ERROR)
     return Totals(
         policy=policy,
-        windows=row[-1],
-        since_us=row[-3],
-        until_us=row[-2],
+        windows=windows,
+        since_us=first_us,
+        until_us=last_us,
         settled_to_us=settled_to_us(connection, policy),
         verdicts=result.verdicts,
         statement=result.ruling.statement.value,
@@ -150,6 +149,20 @@ def totals(
         percentage=result.percentage,
         **{name: number[name] for name in _NUMBERS},
     )
+
+
+def _tally(number: dict[str, int]) -> Tally:
+    """Sums of windows as a tally."""
+    tally = Tally(0)
+    tally.counts = {verdict: number[verdict.value] for verdict in _COUNTED}
+    for name in _NUMBERS:
+        setattr(tally, name, number[name])
+    seconds, failures = number["failing_seconds"], number["failures"]
+    # In which second each was does not matter, only how many seconds there were.
+    tally.failures = dict.fromkeys(range(seconds), 1)
+    if seconds:
+        tally.failures[0] += failures - seconds
+    return tally
 
 
 def latest_windows(

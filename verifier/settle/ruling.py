@@ -12,6 +12,7 @@ from verifier.pairing.lines import Verdict
 from verifier.pairing.percentage import CHECK_ERROR, Percentage, judge_percentage
 from verifier.pairing.statement import Ruling, Statement, rule
 from verifier.policies.model import Policy
+from verifier.settle.windows import SECOND_US
 
 RULES_VERSION: Final = 1
 """Raised when the same lines would be judged differently."""
@@ -44,16 +45,17 @@ def window_error(size_us: int) -> float:
     return FALSE_ALARMS_A_YEAR * size_us / _YEAR_US
 
 
-def rule_on(policy: Policy, tally: Tally, error: float = CHECK_ERROR) -> Result:
+def rule_on(policy: Policy, tally: Tally, length_us: int, error: float = CHECK_ERROR) -> Result:
     """States what a tally amounts to. Takes log loss off it, from counts and findings.
 
     Args:
         policy: The version in force.
         tally: As judged.
+        length_us: How long the range is.
         error: How often a right percentage may be rejected.
     """
     missing = tally.counts.get(Verdict.MISSING, 0)
-    settle_log_loss(tally)
+    settle_log_loss(tally, max(1, length_us // SECOND_US))
     verdicts = {verdict.value: tally.counts.get(verdict, 0) for verdict in Verdict}
     copied = verdicts[Verdict.MATCHED]
     owed = copied + verdicts[Verdict.MISSING] + verdicts[Verdict.UNSAMPLED]

@@ -27,6 +27,8 @@ class Silence(msgspec.Struct, frozen=True):
         hours: The hours (their starts, µs) in which each of them logged, in order.
         node_life: Until when the log path of a (cluster, node) is known to be alive, µs.
         horizon_us: The policy's horizon: how long after its request a copy is written.
+        filed: Mirror groups with a pod whose log was given as a file: it is complete, also when
+            it is empty.
     """
 
     mirrors: Sequence[Sequence[int]]
@@ -34,6 +36,7 @@ class Silence(msgspec.Struct, frozen=True):
     hours: Mapping[int, Sequence[int]]
     node_life: Mapping[tuple[str, str], int]
     horizon_us: int
+    filed: frozenset[int] = frozenset()
 
     def hole(self, mirror: int, start_us: int) -> Reason | None:
         """Why the line of a copy that arrived may lack; None: it may not.
@@ -43,7 +46,7 @@ class Silence(msgspec.Struct, frozen=True):
             start_us: When its request started.
         """
         if not self.mirrors[mirror]:
-            return Reason.MIRROR_SILENT
+            return None if mirror in self.filed else Reason.MIRROR_SILENT
         until = start_us + self.horizon_us
         alive = all(self._alive_us(pod) >= until for pod in self._running(mirror, start_us))
         return None if alive else Reason.MIRROR_LOG_INCOMPLETE

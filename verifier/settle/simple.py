@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from collector.db.tables import observation
 from collector.records import Role
-from collector.traits import HOP_SHIFT, ORDINARY_MASK, Trait
+from collector.traits import HOP_LIMIT, HOP_SHIFT, ORDINARY_MASK, Trait
 from verifier.pairing.lines import MirrorGroup, Side
 from verifier.pairing.requests import SLACK_US
 from verifier.settle.chains import LONGEST_US
@@ -278,8 +278,9 @@ def _looks_live(keys: Subquery, group: int) -> ColumnElement[bool]:
 
 
 def _hops(traits: ColumnElement[int]) -> ColumnElement[int]:
-    """The packed number of forwarded addresses; 0: not logged."""
-    return func.coalesce(traits, 0).bitwise_rshift(HOP_SHIFT)
+    """The packed number of forwarded addresses; 0: not known. See `forwarded_hops`."""
+    packed = func.coalesce(traits, 0).bitwise_rshift(HOP_SHIFT)
+    return case((packed <= HOP_LIMIT, packed), else_=0)
 
 
 def _sums(plan: Plan, keys: Subquery) -> dict[str, ColumnElement[int]]:

@@ -7,7 +7,10 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from collector.db.tables import node_life
+from collector.db.tables import node_life, position
+from collector.file_source import pod_of_file
+from collector.records import Identity
+from collector.source import Partition
 from verifier.check.context import settle_surplus
 from verifier.check.tally import Tally
 from verifier.pairing.doubt import REACH_US
@@ -190,13 +193,25 @@ class Judge:
                 for row in self._connection.execute(select(node_life))
             }
             self._evidence = hours, life
+        cast = self._cast(version)
         return Silence(
-            self._cast(version).mirror_pods(),
+            cast.mirror_pods(),
             self._directory.pods,
             self._evidence[0],
             self._evidence[1],
             version.policy.rules.horizon_us,
+            frozenset(
+                mirror
+                for pod in self._filed_pods()
+                if (mirror := cast.mirror_of(Identity(pod=pod))) is not None
+            ),
         )
+
+    def _filed_pods(self) -> set[str]:
+        """The pods whose logs were given as files, by the files' names."""
+        query = select(position.c.topic).where(position.c.topic.startswith("file:"))
+        topics = self._connection.scalars(query)
+        return {pod for topic in topics if (pod := pod_of_file(Partition(topic, 0)))}
 
 
 def _add_counts(tally: Tally, found: simple.Counts) -> None:

@@ -1,0 +1,80 @@
+"""The live pipeline over logs of real Envoy proxies: file to database to totals."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from collector.app import build_from_files
+from collector.db.engine import open_engine, reading, writing
+from collector.db.policies import record_versions
+from collector.settings import DatabaseSettings, Settings, VerifierSettings
+from verifier.app import build
+from verifier.policies.read import read_policies
+from verifier.policies.stored import to_record
+from verifier.settle.report import totals
+
+DATA = Path(__file__).parents[1] / "data"
+EXPECTED = json.loads((DATA / "recordings" / "expected.json").read_text())
+SENDERS = {"with_senders": True, "without_senders": False}
+
+
+def _unpack(recording: str, folder: Path, *, with_senders: bool) -> list[Path]:
+    found = []
+    for packed in sorted((DATA / "recordings" / recording).glob("*.log.gz")):
+        if with_senders or not packed.name.startswith("frontend"):
+            path = folder / packed.name.removesuffix(".gz")
+            with gzip.open(packed) as source, path.open("wb") as target:
+                shutil.copyfileobj(source, target)
+            found.append(path)
+    return found
+
+
+def _settle(url: str, policy: Path, logs: list[Path], window_s: int) -> Any:
+    settings = Settings(
+        database=DatabaseSettings.model_validate({"url": url}),
+        verifier=VerifierSettings(window_s=window_s),
+    )
+    engine = open_engine(url)
+    (declared,) = read_policies([policy])
+    try:
+        with writing(engine) as connection:
+            record_versions(connection, [to_record(declared)], 0)
+        stop = Event()
+        build_from_files(settings, logs, stop).run(stop)
+        build(settings, engine).settle_due()
+        with reading(engine) as connection:
+            return totals(connection, declared.name)
+    finally:
+        engine.dispose()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("senders", SENDERS)
+@pytest.mark.parametrize("recording", sorted(EXPECTED))
+def test_the_live_pipeline_says_what_check_says(
+    recording: str, senders: str, migrated_sqlite_url: str, tmp_path: Path
+) -> None:
+    """Collected and settled, a recording has the verdicts that `check` has."""
+    expected = EXPECTED[recording][senders]
+    logs = _unpack(recording, tmp_path, with_senders=SENDERS[senders])
+
+    found = _settle(
+        migrated_sqlite_url, DATA / "policies" / EXPECTED[recording]["policy"], logs, 10
+    )
+
+    assert {name: number for name, number in found.verdicts.items() if number} == {
+        name: number for name, number in expected["verdicts"].items() if number
+    }
+    assert (found.requests, found.requests_high) == (
+        expected["requests"],
+        expected["requests_high"],
+    )
+    assert found.status_differs == expected["status_differs"]
+    assert found.statement == expected["statement"]
