@@ -19,6 +19,7 @@ from verifier.pairing.owed import (
     MAX_EVIDENCE,
     Copies,
     Roles,
+    drawn,
     excused,
     measure,
     owe,
@@ -180,9 +181,7 @@ def _lacking(found: Judgement, case: _Case) -> int:
     surest = max(groups, key=sure.__getitem__)
     lacking = min(firm, short[worst])
     missing = max(0, min(lacking, sure[surest]))
-    unsampled = 0
-    if not any(copies.group.certain for copies in case.measured):
-        unsampled = max(0, firm - lacking - case.shown)
+    unsampled = max(0, firm - drawn(case.measured))
     maybe = case.maybe(worst)
     unverifiable = lacking - missing + min(unsampled, max(0, len(maybe) - short[worst]))
     # Which of several requests lacks its copy cannot be told; the later ones are named.

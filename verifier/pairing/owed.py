@@ -35,6 +35,7 @@ class Copies(msgspec.Struct):
         unmarked: Arrivals that are either copies or live traffic that the policy sends there.
         leaks: Live requests that the policy does not send there.
         owed: The copies that the requests of the episode owe for certain.
+        debtors: The requests that owe them.
     """
 
     group: MirrorGroup
@@ -42,11 +43,15 @@ class Copies(msgspec.Struct):
     unmarked: list[Line] = []
     leaks: list[Finding] = []
     owed: int = 0
+    debtors: int = 0
 
     @property
     def short(self) -> int:
-        """How many owed copies did not arrive, as far as the marked ones tell."""
-        return max(0, self.owed - len(self.copies))
+        """How many requests lack an owed copy, as far as the marked ones tell.
+
+        Whether two copies lack to one request or to two cannot be told; it counts as two.
+        """
+        return min(self.debtors, max(0, self.owed - len(self.copies)))
 
 
 def roles_of(readable: list[Line]) -> Roles:
@@ -159,7 +164,9 @@ def owe(measured: list[Copies], firm: int, others: int) -> None:
     for copies in measured:
         for percent in copies.group.percents:
             proven = (number for bound, number in drawn if bound <= percent)
-            copies.owed += firm if percent >= 100 else max(proven, default=0)
+            debtors = firm if percent >= 100 else max(proven, default=0)
+            copies.owed += debtors
+            copies.debtors = max(copies.debtors, debtors)
 
 
 def _known_draws(measured: list[Copies], firm: int, others: int) -> list[tuple[float, int]]:
@@ -183,9 +190,19 @@ def shown(measured: list[Copies]) -> int:
     Whatever was drawn for any mirror was drawn for the largest, so that a request without a copy
     there is unsampled, or lacks one.
     """
-    top = min(100.0, max(copies.group.percents[0] for copies in measured))
+    return min(len(copies.copies) // number for copies, number in _largest(measured))
+
+
+def drawn(measured: list[Copies]) -> int:
+    """How many requests were drawn: those known to be, and those that further copies show."""
     return min(
-        len(copies.copies) // largest
-        for copies in measured
-        if (largest := sum(percent >= top for percent in copies.group.percents))
+        copies.debtors + max(0, len(copies.copies) - copies.owed) // number
+        for copies, number in _largest(measured)
     )
+
+
+def _largest(measured: list[Copies]) -> list[tuple[Copies, int]]:
+    """The groups with the route's largest percentage, and how many of their mirrors have it."""
+    top = max(copies.group.percents[0] for copies in measured)
+    counted = ((copies, copies.group.percents.count(top)) for copies in measured)
+    return [(copies, number) for copies, number in counted if number]

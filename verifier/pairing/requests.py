@@ -74,10 +74,14 @@ def follows(later: Line, earlier: Line, horizon_us: int) -> bool:
     return earlier.end_us - SLACK_US <= later.start_us <= earlier.end_us + horizon_us
 
 
-def _attempt_order(line: Line) -> tuple[int, bool, int, int, int, int]:
-    """Among equal starts a success comes last: it may be the retry of the failures beside it."""
+def _attempt_order(line: Line) -> tuple[int, bool, int, int, int, int, int]:
+    """Among equal starts a success comes last: it may be the retry of the failures beside it.
+
+    Among equal failures the abandoned one comes last: what may owe nothing is not called missing.
+    """
     success = not may_be_retried(line)
-    return (line.start_us, success, line.attempt, line.end_us, line.pod, line.line_id)
+    abandoned = line.traits & Trait.ABANDONED
+    return (line.start_us, success, line.attempt, line.end_us, abandoned, line.pod, line.line_id)
 
 
 def fold_attempts(attempts: list[Line], horizon_us: int) -> list[Line]:
