@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from collector.traits import Trait
 from tests.factories import (
     MIRROR_POD,
-    PRIMARY_POD,
-    SENDER_POD,
     arrival,
     attempt,
     bypassing,

@@ -17,10 +17,12 @@ HORIZON_US = 5_000_000
 
 
 def count(clients: list[Line], attempts: list[Line], bypassing: int = 0) -> Requests:
+    """The requests that some lines show."""
     return count_requests(clients, attempts, bypassing, HORIZON_US)
 
 
 def folded(*attempts: Line) -> int:
+    """The fewest requests that explain some attempts."""
     return len(fold_attempts(list(attempts), HORIZON_US))
 
 
