@@ -14,19 +14,19 @@ from verifier.demo.comparison import agree, compare
 from verifier.demo.database import demo_database
 from verifier.demo.interrupts import Interrupts
 from verifier.demo.phases import CYCLE_S, phase_at
-from verifier.demo.pipeline import GRACE_S, WINDOW_S, Pipeline
+from verifier.demo.pipeline import ALLOWANCE_S, GRACE_S, WINDOW_S, Pipeline
 from verifier.demo.requirements import check_requirements
 from verifier.demo.screen import Screen, draw_comparison
 from verifier.demo.servers import Servers
-from verifier.demo.stage import FLUSH_MS, Stage, open_stage
+from verifier.demo.stage import Stage, open_stage
 from verifier.demo.view import Progress, View
 
 EXIT_AGREED: Final = 0
 EXIT_DIFFERS: Final = 1
 
-_TICK_S: Final = 0.25
-_MARGIN_S: Final = 2.5  # shipping, collecting, the verifier's tick, ending all processes
-_SETTLE_S: Final = WINDOW_S + GRACE_S + FLUSH_MS / 1000 + _MARGIN_S
+_TICK_S: Final = 0.5
+_MARGIN_S: Final = 2.0  # the verifier's tick, and ending all processes
+_SETTLE_S: Final = WINDOW_S + GRACE_S + ALLOWANCE_S + _MARGIN_S
 """What the last request needs to be settled: this long before its end the demo stops to send."""
 _SETTLE_LIMIT_S: Final = 60.0
 """How long the end waits for the verifier: a machine that is busy with other work is slower."""
