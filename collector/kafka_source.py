@@ -1,4 +1,4 @@
-"""Records from Kafka. The only module that imports the Kafka client.
+"""Records from Kafka. With `collector.kafka_connection` the only one that imports the client.
 
 What it has to know about kafka-python 3.0: rebalance callbacks run on the client's own I/O
 thread, where nothing may block and only `seek` and `pause` work; so the listener holds the new
@@ -13,49 +13,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from threading import Lock
 from typing import Any, Final
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import (
-    IllegalStateError,
-    KafkaConfigurationError,
-    KafkaError,
-    LogTruncationError,
-    OffsetOutOfRangeError,
-)
+from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from kafka.errors import IllegalStateError, KafkaError, LogTruncationError, OffsetOutOfRangeError
 
-from collector.errors import MirrorproofError, Retryable, UsageError
+from collector.kafka_connection import as_our_error, connect
 from collector.settings import KafkaSettings
 from collector.source import Bounds, Partition, Polled, Record
 
 _ASK_TIMEOUT_MS: Final = 5_000
 """For questions between polls: short, as nothing else happens meanwhile."""
-_BOOTSTRAP_TIMEOUT_MS: Final = 10_000
-_PARTITION_FETCH_BYTES: Final = 4 * 1024 * 1024
-"""Of one partition at a time: some 5000 lines, one transaction."""
-_FETCH_BYTES: Final = 32 * 1024 * 1024
-_WRONG_SETTING: Final = ("Authentication", "Authorization", "UnsupportedSaslMechanism", "SslError")
-"""Parts of the names of errors that trying again does not mend."""
 _NOT_OURS: Final = (IllegalStateError, ValueError, AssertionError, KeyError)
 """What the client raises about a partition that was taken away a moment ago."""
-
-
-def connection_options(settings: KafkaSettings) -> dict[str, Any]:
-    """What a client of kafka-python needs to reach the brokers; it may hold a password."""
-    options: dict[str, Any] = {
-        "bootstrap_servers": list(settings.bootstrap_servers),
-        "security_protocol": settings.security_protocol,
-        "ssl_cafile": settings.ca_file and str(settings.ca_file),
-        "ssl_certfile": settings.cert_file and str(settings.cert_file),
-        "ssl_keyfile": settings.key_file and str(settings.key_file),
-        "bootstrap_timeout_ms": _BOOTSTRAP_TIMEOUT_MS,
-        "reconnect_backoff_max_ms": 5_000,
-        "metrics_enabled": False,
-    }
-    if settings.sasl_mechanism:
-        options["sasl_mechanism"] = settings.sasl_mechanism
-        options["sasl_plain_username"] = settings.username
-        options["sasl_plain_password"] = settings.secret()
-    return options
 
 
 class _Notes(ConsumerRebalanceListener):
@@ -103,8 +71,7 @@ class KafkaSource:
         self._begun: set[TopicPartition] = set()
         self._paused = False
         self._group = settings.group if settings.partitions is None else None
-        with self._our_errors():
-            self._consumer = self._connect(settings, client_id)
+        self._consumer = connect(settings, self._group, client_id)
         self._notes = _Notes(self._hold)
         if settings.partitions is None:
             self._consumer.subscribe(topics=list(settings.topics), listener=self._notes)
@@ -112,22 +79,6 @@ class KafkaSource:
         fixed = [TopicPartition(t, n) for t in settings.topics for n in settings.partitions]
         self._consumer.assign(fixed)
         self._notes.on_partitions_assigned(fixed)
-
-    def _connect(self, settings: KafkaSettings, client_id: str) -> KafkaConsumer:
-        options = connection_options(settings)
-        options["auto_offset_reset"] = "none"  # missing in the type stubs
-        return KafkaConsumer(
-            **options,
-            client_id=client_id,
-            group_id=self._group,
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            allow_auto_create_topics=False,
-            partition_assignment_strategy=[CooperativeStickyAssignor],
-            max_poll_records=settings.batch_records,
-            max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
-            fetch_max_bytes=_FETCH_BYTES,
-        )
 
     def _hold(self, assigned: Iterable[TopicPartition]) -> None:
         for found in assigned:
@@ -241,7 +192,7 @@ class KafkaSource:
         try:
             yield
         except (KafkaError, OSError) as error:
-            raise _as_our_error(error, self._where) from error
+            raise as_our_error(error, self._where) from error
 
 
 def _ignore(_offsets: object, _outcome: object) -> None:
@@ -251,12 +202,3 @@ def _ignore(_offsets: object, _outcome: object) -> None:
 def _record(raw: Any) -> Record:
     timestamp_ms = raw.timestamp
     return Record(raw.offset, timestamp_ms * 1000 if timestamp_ms > 0 else 0, raw.value or b"")
-
-
-def _as_our_error(error: Exception, where: str) -> MirrorproofError:
-    name = type(error).__name__
-    message = f"Kafka at {where}: {name}: {' '.join(str(error).split())}"
-    wrong = isinstance(error, KafkaConfigurationError | FileNotFoundError | PermissionError)
-    if wrong or any(part in name for part in _WRONG_SETTING):
-        return UsageError(message)
-    return Retryable(message)

@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import structlog
 
-# What libraries say while nothing is wrong; and the client, a screenful a second while a broker is
-# away, which our own events say once.
-_CHATTY: Final = {
-    "kafka": logging.CRITICAL,
-    "alembic": logging.WARNING,
-    "sqlalchemy": logging.WARNING,
-}
+_QUIETER: Final = {"kafka": logging.CRITICAL, "alembic": logging.WARNING}
+"""Least level of libraries that is shown. The Kafka client writes a screenful a second while a
+broker is away; our own events say it once."""
+
+
+def _is_shown(record: logging.LogRecord) -> bool:
+    return record.levelno >= _QUIETER.get(record.name.partition(".")[0], logging.NOTSET)
 
 
 def configure(level: str = "info", form: str = "auto") -> None:
@@ -52,11 +52,10 @@ def configure(level: str = "info", form: str = "auto") -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(_is_shown)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name, least in _CHATTY.items():
-        logging.getLogger(name).setLevel(least)
 
 
 def get_logger(**bound: object) -> Any:

@@ -118,6 +118,12 @@ class KafkaSettings(_Section):
     )
     cert_file: Path | None = Field(default=None, description="Our certificate for mutual TLS, PEM.")
     key_file: Path | None = Field(default=None, description="Private key of cert_file, PEM.")
+    connect_timeout_ms: int = Field(
+        default=10_000,
+        ge=100,
+        le=60_000,
+        description="How long one try to reach the brokers may take, milliseconds.",
+    )
     batch_records: int = Field(
         default=5_000, ge=1, le=100_000, description="Most records in one transaction."
     )

@@ -1,0 +1,263 @@
+"""What only a real broker can show: groups, rebalances, listeners, topics that come and go."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer
+
+from collector.errors import Retryable, UsageError
+from collector.kafka_source import KafkaSource
+from collector.settings import KafkaSettings
+from collector.source import Partition, Polled
+from tests.servers.kafka import KafkaBroker, Scram, Tls
+from tests.servers.process import free_ports
+
+pytestmark = pytest.mark.integration
+
+DEADLINE_S = 60.0
+SOON_MS = 3000
+
+
+@pytest.fixture
+def leaves_sockets() -> Iterator[None]:
+    """The client forgets to close sockets that never connected: collected here, not later."""
+    yield
+    gc.collect()
+
+
+forgetful = [
+    pytest.mark.usefixtures("leaves_sockets"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+def forgives(test: Callable[..., None]) -> Callable[..., None]:
+    """Marks a test in which connections fail."""
+    for mark in forgetful:
+        test = mark(test)
+    return test
+
+
+@contextmanager
+def opened(**settings: object) -> Iterator[KafkaSource]:
+    """A source that is closed at the end."""
+    source = KafkaSource(KafkaSettings(**settings))  # type: ignore[arg-type]
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def produce(broker: KafkaBroker, topic: str, partition: int = 0, count: int = 3) -> None:
+    """Appends numbered records."""
+    producer = KafkaProducer(bootstrap_servers=broker.bootstrap)
+    for number in range(count):
+        producer.send(topic, str(number).encode(), partition=partition).get(timeout=30)
+    producer.close()
+
+
+def until(done: Callable[[], bool], *sources: KafkaSource, seen: list[Polled]) -> None:
+    """Polls all sources in turn until something is true; keeps what they brought."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not done():
+        assert time.monotonic() < deadline, seen
+        seen.extend(source.poll(0.1) for source in sources)
+
+
+def owned(seen: list[Polled]) -> set[Partition]:
+    """What is assigned after these polls."""
+    found: set[Partition] = set()
+    for polled in seen:
+        found = (found - set(polled.revoked)) | set(polled.assigned)
+    return found
+
+
+def test_a_group_shares_partitions_and_takes_them_over(group_kafka: KafkaBroker) -> None:
+    """A second member gets half; when it leaves, the first one gets all again."""
+    topic = group_kafka.create_topic(4)
+    settings = {"bootstrap_servers": (group_kafka.bootstrap,), "topics": (topic,), "group": topic}
+    with ExitStack() as stack:
+        first = stack.enter_context(opened(**settings))
+        of_first: list[Polled] = []
+        until(lambda: len(owned(of_first)) == 4, first, seen=of_first)
+
+        second = stack.enter_context(opened(**settings))
+        of_second: list[Polled] = []
+
+        def is_shared() -> bool:
+            of_first.append(first.poll(0.1))
+            return len(owned(of_first)) == len(owned(of_second)) == 2
+
+        until(is_shared, second, seen=of_second)
+        assert not owned(of_first) & owned(of_second)
+
+        second.close()
+        until(lambda: len(owned(of_first)) == 4, first, seen=of_first)
+
+
+def test_a_partition_kept_through_a_rebalance_goes_on(group_kafka: KafkaBroker) -> None:
+    """Records flow on from partitions that stay, without another `begin`."""
+    topic = group_kafka.create_topic(2)
+    settings = {"bootstrap_servers": (group_kafka.bootstrap,), "topics": (topic,), "group": topic}
+    with ExitStack() as stack:
+        first = stack.enter_context(opened(**settings))
+        of_first: list[Polled] = []
+        until(lambda: len(owned(of_first)) == 2, first, seen=of_first)
+        for partition in owned(of_first):
+            first.begin(partition, 0)
+        second = stack.enter_context(opened(**settings))
+        of_second: list[Polled] = []
+
+        def is_shared() -> bool:
+            of_first.append(first.poll(0.1))
+            return len(owned(of_first)) == len(owned(of_second)) == 1
+
+        until(is_shared, second, seen=of_second)
+        (kept,) = owned(of_first)
+        produce(group_kafka, topic, kept.number)
+
+        def has_come() -> bool:
+            of_second.append(second.poll(0.1))  # both take part in what follows of the rebalance
+            return sum(len(polled.records.get(kept, [])) for polled in of_first) == 3
+
+        until(has_come, first, seen=of_first)
+
+
+def test_the_hint_is_what_lag_tools_see(group_kafka: KafkaBroker) -> None:
+    """And it decides nothing: the next member begins where it is told."""
+    topic = group_kafka.create_topic()
+    settings = {"bootstrap_servers": (group_kafka.bootstrap,), "topics": (topic,), "group": topic}
+    produce(group_kafka, topic)
+    partition = Partition(topic, 0)
+    with opened(**settings) as source:
+        seen: list[Polled] = []
+        until(lambda: len(owned(seen)) == 1, source, seen=seen)
+        source.begin(partition, 0)
+        until(lambda: any(polled.records for polled in seen), source, seen=seen)
+        source.commit_hint({partition: 3})
+
+        def committed() -> int | None:
+            from kafka import TopicPartition
+
+            return source._consumer.committed(TopicPartition(*partition))
+
+        until(lambda: committed() == 3, source, seen=seen)
+
+    with opened(**settings) as source:
+        again: list[Polled] = []
+        until(lambda: len(owned(again)) == 1, source, seen=again)
+        source.begin(partition, 1)
+        until(lambda: any(polled.records for polled in again), source, seen=again)
+        assert next(p for p in again if p.records).records[partition][0].offset == 1
+
+
+def read_one(source: KafkaSource, topic: str) -> bytes:
+    """The first value of a topic."""
+    seen: list[Polled] = []
+    until(lambda: bool(owned(seen)), source, seen=seen)
+    source.begin(Partition(topic, 0), 0)
+    until(lambda: any(polled.records for polled in seen), source, seen=seen)
+    return next(p for p in seen if p.records).records[Partition(topic, 0)][0].value
+
+
+def test_records_come_over_tls(kafka: KafkaBroker, kafka_tls: Tls) -> None:
+    """With the authority that signed the broker's certificate."""
+    topic = kafka.create_topic()
+    produce(kafka, topic)
+    settings = {
+        "bootstrap_servers": (kafka_tls.bootstrap,),
+        "topics": (topic,),
+        "partitions": (0,),
+        "security_protocol": "SSL",
+        "ca_file": kafka_tls.ca_file,
+    }
+    with opened(**settings) as source:
+        assert read_one(source, topic) == b"0"
+
+
+@forgives
+def test_a_certificate_of_a_stranger_is_refused(kafka_tls: Tls) -> None:
+    """The system's authorities did not sign it."""
+    settings = {
+        "bootstrap_servers": (kafka_tls.bootstrap,),
+        "partitions": (0,),
+        "security_protocol": "SSL",
+        "connect_timeout_ms": SOON_MS,
+    }
+    with pytest.raises((Retryable, UsageError), match="certificate"), opened(**settings):
+        pass
+
+
+def scram(login: Scram, password: str, topic: str = "x") -> dict[str, object]:
+    """Settings for the listener with passwords."""
+    return {
+        "bootstrap_servers": (login.bootstrap,),
+        "topics": (topic,),
+        "partitions": (0,),
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "username": login.username,
+        "password": password,
+        "connect_timeout_ms": SOON_MS,
+    }
+
+
+def test_records_come_over_scram(kafka: KafkaBroker, kafka_scram: Scram) -> None:
+    """With user and password."""
+    topic = kafka.create_topic()
+    produce(kafka, topic)
+    with opened(**scram(kafka_scram, kafka_scram.password, topic)) as source:
+        assert read_one(source, topic) == b"0"
+
+
+@forgives
+def test_a_wrong_password_is_a_matter_of_settings(kafka_scram: Scram) -> None:
+    """It is named, without the password."""
+    with pytest.raises(UsageError) as caught, opened(**scram(kafka_scram, "hunter2")):
+        pass
+
+    assert "Authentication" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_topic_created_again_has_another_identity(kafka: KafkaBroker) -> None:
+    """Its offsets mean other records."""
+    topic = kafka.create_topic()
+    settings = {"bootstrap_servers": (kafka.bootstrap,), "topics": (topic,), "partitions": (0,)}
+    with opened(**settings) as source:
+        source.bounds([Partition(topic, 0)])
+        first = source.topic_id(topic)
+    assert first is not None
+    with opened(**settings) as source:
+        source.bounds([Partition(topic, 0)])
+        assert source.topic_id(topic) == first
+
+
+@forgives
+def test_no_broker_is_something_to_wait_for() -> None:
+    """With its address in one line."""
+    (port,) = free_ports(1)
+
+    settings = KafkaSettings(
+        bootstrap_servers=(f"127.0.0.1:{port}",), partitions=(0,), connect_timeout_ms=SOON_MS
+    )
+
+    with pytest.raises(Retryable, match=f"127.0.0.1:{port}: no connection") as caught:
+        KafkaSource(settings)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_certificate_file_is_a_matter_of_settings(tmp_path: Path) -> None:
+    """It is named before any broker is asked."""
+    settings = KafkaSettings(security_protocol="SSL", ca_file=tmp_path / "none.pem")
+
+    with pytest.raises(UsageError, match=r"kafka.ca_file: cannot read .*none.pem"):
+        KafkaSource(settings)
