@@ -30,11 +30,12 @@ class Quarantined(msgspec.Struct, frozen=True):
 MAX_LINE_CHARACTERS: Final = 128 * 1024
 """Longest line that is parsed; Envoy refuses headers above 60 KiB by default."""
 
-_MAX_DURATION_MS: Final = 7 * 24 * 3600 * 1000
+MAX_DURATION_MS: Final = 7 * 24 * 3600 * 1000
 _EARLIEST_US: Final = 946_684_800_000_000  # 2000-01-01: before it, a clock was never set
 _LATEST_US: Final = 4_102_444_800_000_000  # 2100-01-01
 
 _NOT_AN_ACCESS_LOG: Final = Ignored("not an access log")
+_NOT_HTTP: Final = Ignored("not HTTP")
 _TOO_LONG: Final = Quarantined("line too long")
 _UNREADABLE: Final = Quarantined("looks like an access log of no known format")
 _BAD_VALUE: Final = Quarantined("a field has an impossible value")
@@ -61,6 +62,8 @@ def parse_line(line: str) -> AccessLog | Ignored | Quarantined:
             return _NOT_AN_ACCESS_LOG
     else:
         return _NOT_AN_ACCESS_LOG
-    if not _EARLIEST_US <= log.start_us < _LATEST_US or log.duration_ms > _MAX_DURATION_MS:
+    if not log.method and not log.code:
+        return _NOT_HTTP  # a TCP connection, or one that matched no filter chain
+    if not _EARLIEST_US <= log.start_us < _LATEST_US or log.duration_ms > MAX_DURATION_MS:
         return _BAD_VALUE
     return log

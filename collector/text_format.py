@@ -108,7 +108,7 @@ def _parse_plain(parts: list[str]) -> AccessLog:
     if not (cluster and upstream_local and downstream_local and downstream_remote and name):
         raise ValueError(tail)
     code, flags, details = _statuses.get(status) or _read_status(status)
-    received, sent, duration = _sizes.get(sizes) or _read_sizes(sizes)
+    received, sent, duration = read_sizes(sizes)
     if head[:1] != "[" or head[-2:] != "] ":
         raise ValueError(head)
     return AccessLog(
@@ -137,6 +137,7 @@ def _parse_plain(parts: list[str]) -> AccessLog:
 
 _QUOTE_PARTS: Final = 15
 _CACHE_LIMIT: Final = 20_000
+_LONGEST_CACHED: Final = 200  # a forged line may hold anything, and must not fill memory
 _statuses: dict[str, tuple[int, str, str]] = {}
 _sizes: dict[str, tuple[int, int, int]] = {}
 _match_status: Final = re.compile(r" (\d{1,9}) (?:-|(\S+)) (?:-|(\S+)) \S+ ").fullmatch
@@ -151,21 +152,35 @@ def _read_status(text: str) -> tuple[int, str, str]:
     if match is None:
         raise ValueError(text)
     code, flags, details = match.groups("")
-    if len(_statuses) >= _CACHE_LIMIT:
-        _statuses.clear()
-    found = _statuses[text] = (int(code), flags, details)
+    found = (int(code), flags, details)
+    if len(text) <= _LONGEST_CACHED:
+        if len(_statuses) >= _CACHE_LIMIT:
+            _statuses.clear()
+        _statuses[text] = found
     return found
 
 
-def _read_sizes(text: str) -> tuple[int, int, int]:
-    """Bytes received, bytes sent, duration in ms; they recur. Raises ValueError."""
+def read_sizes(text: str) -> tuple[int, int, int]:
+    """Bytes received, bytes sent and duration in ms of a line; they recur, so they are kept.
+
+    Args:
+        text: What stands between the fourth and the fifth quote, ` 0 100 3 3 `.
+
+    Raises:
+        ValueError: it is no such text.
+    """
+    found = _sizes.get(text)
+    if found is not None:
+        return found
     match = _match_sizes(text)
     if match is None:
         raise ValueError(text)
     received, sent, duration = match.groups("")
-    if len(_sizes) >= _CACHE_LIMIT:
-        _sizes.clear()
-    found = _sizes[text] = (int(received or 0), int(sent or 0), int(duration or 0))
+    found = (int(received or 0), int(sent or 0), int(duration or 0))
+    if len(text) <= _LONGEST_CACHED:
+        if len(_sizes) >= _CACHE_LIMIT:
+            _sizes.clear()
+        _sizes[text] = found
     return found
 
 

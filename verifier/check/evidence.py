@@ -31,9 +31,9 @@ class Coverage(msgspec.Struct, frozen=True):
     until_us: int | None = None
 
     @property
-    def holds_always(self) -> bool:
-        """Whether the answer does not depend on the time, and is yes."""
-        return self.known and self.from_us is None
+    def constant(self) -> bool:
+        """Whether `holds` gives the same answer for every time."""
+        return not self.known or self.from_us is None
 
     def holds(self, start_us: int) -> bool:
         """Whether a line of that time would be there."""

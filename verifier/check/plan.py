@@ -53,7 +53,7 @@ class Plan:
         the first route it may have taken.
         """
         log = seen.log
-        if seen.host in self._conditional:
+        if self.depends_on_path(seen.host):
             return self._place(seen)
         # All that the answer depends on, where a host has one route for everything.
         question = (seen.pod, log.cluster, log.server_name, seen.host)
@@ -63,6 +63,10 @@ class Plan:
         if len(self._places) < _CACHE_LIMIT:
             self._places[question] = place
         return place
+
+    def depends_on_path(self, host: str) -> bool:
+        """Whether a line's route on a host depends on its method or path."""
+        return host in self._conditional
 
     def _place(self, seen: Observation) -> Place | None:
         log = seen.log

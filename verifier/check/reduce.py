@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from verifier.check.evidence import PolicyEvidence
-from verifier.check.fast import BY_SENDER, DIFFERS, OUTCOMES, UNCOMPARED, UNLOGGED, ordinary
+from verifier.check.fast import MOST_RECORDS, Ordinary, ordinary
 from verifier.check.records import LAYOUT, Record, to_line
 from verifier.check.tally import Tally
 from verifier.pairing.doubt import doubt_holes, doubt_route
@@ -60,14 +61,14 @@ class Reducer:
             and e.terms.mirrors[0].percents == (100.0,)
             and not e.terms.mirrors[0].live
             and policy.valid_from_us is None
-            and e.primary.holds_always
+            and e.primary.constant
             for policy, e in zip(policies, evidence, strict=True)
         ]
 
     def reduce(self, files: Iterable[Path]) -> Share:
         """Judges one share: the spill files of all workers for it."""
         share = Share()
-        quick: dict[int, list[int]] = {}
+        quick: dict[int, Counter[Ordinary]] = defaultdict(Counter)
         for records in self._by_key(files).values():
             kept = records if len(records) == 1 else _distinct(records)
             share.repeated += len(records) - len(kept)
@@ -75,20 +76,18 @@ class Reducer:
             if found is None:
                 self._judge_key(share, kept)
             else:
-                number = kept[0][_POLICY]
-                if number not in quick:
-                    quick[number] = [0] * OUTCOMES
-                quick[number][found] += 1
+                quick[kept[0][_POLICY]][found] += 1
         for number, counts in quick.items():
-            _add_quick(self._tally(share, number), counts)
+            primary_logged = self._evidence[number].primary.known
+            _add_quick(self._tally(share, number), counts, primary_logged=primary_logged)
         for tally in share.tallies.values():
             tally.trim()
         return share
 
-    def _ordinary(self, records: list[Packed]) -> int | None:
+    def _ordinary(self, records: list[Packed]) -> Ordinary | None:
         """What `ordinary` makes of a key, where the policy and the evidence allow the short way."""
         number = records[0][_POLICY]
-        if not 1 < len(records) < 4 or not self._plain[number]:
+        if not 1 < len(records) <= MOST_RECORDS or not self._plain[number]:
             return None
         for record in records:
             if record[_UNKNOWN]:
@@ -155,17 +154,18 @@ def _distinct(records: list[Packed]) -> list[Packed]:
     return list(seen.values())
 
 
-def _add_quick(tally: Tally, counts: list[int]) -> None:
+def _add_quick(tally: Tally, counts: Counter[Ordinary], *, primary_logged: bool) -> None:
     """Adds ordinary keys, counted by what `ordinary` said of them."""
-    for found, count in enumerate(counts):
-        tally.counts[Verdict.MATCHED] = tally.counts.get(Verdict.MATCHED, 0) + count
-        tally.requests += count
-        tally.requests_high += count
-        tally.status_differs += count if found & DIFFERS else 0
-        tally.paired += 0 if found & UNCOMPARED else count
-        if found & BY_SENDER:
-            tally.control += count
-            tally.control_lost += count if found & UNLOGGED else 0
+    for found, count in counts.items():
+        requests = count * found.requests
+        tally.counts[Verdict.MATCHED] = tally.counts.get(Verdict.MATCHED, 0) + requests
+        tally.requests += requests
+        tally.requests_high += requests
+        tally.paired += count * found.paired
+        tally.status_differs += count * found.differs
+        if primary_logged:
+            tally.control += count * found.control
+            tally.control_lost += count * found.lost
 
 
 def lines_of(finding: Finding) -> list[Line]:

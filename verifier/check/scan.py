@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from collector.envelopes import RawLine, unwrap
+from collector.keys import request_key
 from collector.observation import observe
 from collector.parse import Ignored, Quarantined, parse_line
 from collector.records import AccessLog, Identity
+from verifier.check.kinds import Kinds
 from verifier.check.plan import Plan
 from verifier.check.records import LAYOUT, MAX_SMALL
 from verifier.check.sources import Chunk, Source, read_chunk
@@ -89,6 +92,7 @@ class Scanner:
         self._worker: Final = os.getpid()
         self._spill: defaultdict[int, bytearray] = defaultdict(bytearray)
         self._pods: dict[Identity, int] = {}
+        self._kinds: Final = Kinds()
         self._identities = [Identity(pod=source.pod) for source in sources]
 
     def scan(self, number: int, chunk: Chunk) -> ChunkReport:
@@ -104,9 +108,9 @@ class Scanner:
         report.lines = len(lines)
         for index, line in enumerate(lines):
             if line[:1] == b"[" and line[-1:] != b"\r" and line[:2] != b"[{":
-                self._take(report, line.decode("utf-8", "replace"), source, number, index)
-                continue
-            if line.strip():
+                text = line.decode("utf-8", "replace")
+                self._take(report, text, source, chunk.source, number, index)
+            elif line.strip():
                 self._take_wrapped(report, line, source, number, index)
         self._write()
         return report
@@ -119,7 +123,8 @@ class Scanner:
             if isinstance(piece, RawLine):
                 if piece.identity is not source and piece.identity.pod != source.pod:
                     report.shipped = True
-                self._take(report, piece.text, piece.identity, chunk, index)
+                pod = piece.identity
+                self._take(report, piece.text, pod, pod, chunk, index)
             elif isinstance(piece, Quarantined):
                 self._refuse(report, index, piece.reason)
             else:
@@ -133,10 +138,54 @@ class Scanner:
         if len(report.samples) < _SAMPLES:
             report.samples.append((index, reason))
 
-    def _take(self, report: ChunkReport, text: str, pod: Identity, chunk: int, index: int) -> None:
-        """Counts and stores one line."""
+    def _take(
+        self,
+        report: ChunkReport,
+        text: str,
+        pod: Identity,
+        who: Hashable,
+        chunk: int,
+        index: int,
+    ) -> None:
+        """Counts and stores one line; `who` stands for its pod, cheaper to compare."""
+        plain = self._kinds.read(text, who)
+        if plain is None:
+            self._take_any(report, text, pod, who, chunk, index)
+            return
+        kind = plain.kind
+        report.read += 1
+        report.access_logs += 1
+        report.observations += 1
+        self._note(report, kind.pod, plain.start_us, plain.duration_ms)
+        if kind.place is None:
+            return
+        key = request_key(plain.request_id, plain.method, plain.path, kind.host, _SECRET)
+        self._spill[(key[0] | key[1] << 8) & self._mask] += LAYOUT.pack(
+            key,
+            hash(text),
+            plain.start_us,
+            plain.duration_ms,
+            kind.traits,
+            kind.code if kind.code < _MAX_CODE else _MAX_CODE,
+            *kind.place,
+            0,
+            kind.pod,
+            chunk,
+            index,
+        )
+
+    def _take_any(
+        self,
+        report: ChunkReport,
+        text: str,
+        pod: Identity,
+        who: Hashable,
+        chunk: int,
+        index: int,
+    ) -> None:
+        """Counts and stores a line of any kind."""
         log = parse_line(text)
-        if type(log) is not AccessLog:
+        if not isinstance(log, AccessLog):
             self._count_other(report, index, log)
             return
         report.read += 1
@@ -146,21 +195,23 @@ class Scanner:
             report.ignored += 1
             return
         report.observations += 1
-        number = self._note(report, pod, log)
+        number = self._number(report, pod)
+        self._note(report, number, log.start_us, log.duration_ms)
         place = self._plan.place(seen)
+        if not self._plan.depends_on_path(seen.host):
+            self._kinds.learn(text, who, seen, place, number)
         if place is None:
             return
         report.sides.add((place[2], place[0]))
-        share = (seen.key[0] | seen.key[1] << 8) & self._mask
-        self._spill[share] += LAYOUT.pack(
+        self._spill[(seen.key[0] | seen.key[1] << 8) & self._mask] += LAYOUT.pack(
             seen.key,
             seen.line_id,
             log.start_us,
             log.duration_ms,
             seen.traits,
-            log.code if log.code < _MAX_CODE else _MAX_CODE,
+            min(log.code, _MAX_CODE),
             *place,
-            log.attempt if log.attempt < MAX_SMALL else MAX_SMALL,
+            min(log.attempt, MAX_SMALL),
             number,
             chunk,
             index,
@@ -176,22 +227,25 @@ class Scanner:
             report.read += 1
             report.ignored += 1
 
-    def _note(self, report: ChunkReport, pod: Identity, log: AccessLog) -> int:
-        """The number of a line's pod; widens the pod's stretch."""
+    def _number(self, report: ChunkReport, pod: Identity) -> int:
+        """The number of a pod; a new one is reported."""
         number = self._pods.get(pod)
         if number is None:
             number = self._pods[pod] = len(self._pods)
             report.pods.append(pod)
-        stretch = report.stretches.get(number)
+        return number
+
+    def _note(self, report: ChunkReport, pod: int, start_us: int, duration_ms: int) -> None:
+        """Widens a pod's stretch."""
+        end_us = start_us + duration_ms * 1000
+        stretch = report.stretches.get(pod)
         if stretch is None:
-            report.stretches[number] = Stretch(log.start_us, log.end_us)
-            return number
-        end_us = log.start_us + log.duration_ms * 1000
+            report.stretches[pod] = Stretch(start_us, end_us)
+            return
         if end_us > stretch.last_us:
             stretch.last_us = end_us
-        if log.start_us < stretch.first_us:
-            stretch.first_us = log.start_us
-        return number
+        if start_us < stretch.first_us:
+            stretch.first_us = start_us
 
     def _write(self) -> None:
         """Appends what was dealt out to this worker's spill files."""
