@@ -79,7 +79,7 @@ settled_window: Final = Table(
     Column("high", Float),
     Column("consistent", Boolean, nullable=False, comment="observed and declared agree"),
     Column("findings", Integer, nullable=False, comment="stored; at most the limit"),
-    Column("recheck_us", BigInteger, comment="settle again when nodes were alive then"),
+    Column("recheck_us", BigInteger, comment="what its doubts about silence wait for"),
     Column("watermark_us", BigInteger, nullable=False, comment="when it was settled"),
     Column("content", LargeBinary, nullable=False, comment="32 bytes over verdicts and findings"),
     Column("digest", LargeBinary, nullable=False, comment="32 bytes over content and the chain"),

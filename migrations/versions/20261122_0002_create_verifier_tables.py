@@ -99,7 +99,7 @@ def _create_window() -> None:
         Column("high", Float()),
         Column("consistent", Boolean(), nullable=False, comment="observed and declared agree"),
         Column("findings", Integer(), nullable=False, comment="stored; at most the limit"),
-        Column("recheck_us", BigInteger(), comment="settle again when nodes were alive then"),
+        Column("recheck_us", BigInteger(), comment="what its doubts about silence wait for"),
         Column("watermark_us", BigInteger(), nullable=False, comment="when it was settled"),
         Column(
             "content", LargeBinary(), nullable=False, comment="32 bytes over verdicts and findings"

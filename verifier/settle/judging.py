@@ -7,7 +7,7 @@ once, by one version, also across a change.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -38,11 +38,17 @@ class Judged(NamedTuple):
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What one version of a policy knows beyond the lines of a key."""
+    """What one version of a policy knows beyond the lines of a key.
+
+    Attributes:
+        cast: Who plays which part.
+        presence: Who wrote when.
+        silence: Asked once something is missing: what is known of the mirrors' logs.
+    """
 
     cast: Cast
     presence: Presence
-    silence: Silence
+    silence: Callable[[], Silence]
 
 
 class KeyJudge:
@@ -98,7 +104,7 @@ class KeyJudge:
                 judgement = judge(episode, self._terms_at(version, around, start))
                 if not certain:
                     doubt_route(judgement)
-                doubt_holes(judgement, around.silence.hole)
+                doubt_holes(judgement, lambda *asked: around.silence().hole(*asked))
                 yield Judged(start, judgement)
 
     def _concerns(self, rows: Sequence[Any], era: Era, policy: Policy) -> bool | None:

@@ -26,6 +26,8 @@ from verifier.tables import pod_hour, resettle, settled_batch, settled_window
 _IDS_AT_ONCE: Final = 5_000
 _FEW_KEYS: Final = 5_000
 """Up to so many late keys their windows are found exactly; beyond, all around them are taken."""
+_HOURS_KEPT: Final = 48
+"""Of each pod: its latest."""
 _BEFORE_US: Final = max(REACH_US, AFTER_US) + SECOND_US
 _AFTER_US: Final = max(REACH_US, BEFORE_US) + SECOND_US
 """How far around itself a line may change what is said of others."""
@@ -102,9 +104,15 @@ def note_pods(connection: Connection, batches: Sequence[NewBatch]) -> None:
     for ids in _portions([one.id for one in batches if one.min_start_us is not None]):
         query = select(c.pod_id, hour).where(c.batch_id.in_(ids)).group_by(c.pod_id, hour)
         seen.update((row[0], row[1] * HOUR_US) for row in connection.execute(query))
-    _insert_new(
-        connection, pod_hour, [{"pod_id": pod, "hour_us": hour_us} for pod, hour_us in sorted(seen)]
-    )
+    c = pod_hour.c
+    query = select(c.pod_id, c.hour_us).where(c.hour_us.in_(sorted({hour for _, hour in seen})))
+    new = sorted(seen - {(row[0], row[1]) for row in connection.execute(query)})
+    _insert_new(connection, pod_hour, [{"pod_id": pod, "hour_us": hour} for pod, hour in new])
+    for pod in sorted({pod for pod, _ in new}):
+        kept = select(c.hour_us).where(c.pod_id == pod).order_by(c.hour_us.desc())
+        oldest = connection.scalar(kept.offset(_HOURS_KEPT - 1).limit(1))
+        if oldest is not None:
+            connection.execute(delete(pod_hour).where(c.pod_id == pod, c.hour_us < oldest))
 
 
 def touched(

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, insert, select, update
 from collector.db.tables import batch
 from collector.records import Identity
 from verifier.check.tally import Tally
-from verifier.pairing.lines import Finding, Line, Reason, Side, Verdict
+from verifier.pairing.lines import Finding, Line, Side, Verdict
 from verifier.settle.ruling import RULES_VERSION, Result, rule_on, window_error
 from verifier.settle.versions import Version
 from verifier.settle.windows import Span
@@ -94,7 +94,7 @@ class Recorder:
             return None
         revision = 1 if before is None else before.revision + 1
         judged, size_us = _counts(tally), window.end_us - window.start_us
-        result = rule_on(policy, tally, size_us, window_error(size_us))
+        result = rule_on(policy, tally, error=window_error(size_us))
         self._supersede(policy.name, window.start_us)
         previous = self._last_digest(policy.name)
         values = {
@@ -271,11 +271,3 @@ def _ruled(result: Result) -> dict[str, Any]:
         "high": result.percentage.high,
         "consistent": result.percentage.consistent,
     }
-
-
-def is_doubt_of_silence(one: Finding) -> bool:
-    """Whether a finding waits for a mirror's log to prove alive."""
-    return one.verdict is Verdict.UNVERIFIABLE and one.reason in (
-        Reason.MIRROR_LOG_INCOMPLETE,
-        Reason.MIRROR_SILENT,
-    )

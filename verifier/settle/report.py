@@ -12,7 +12,7 @@ from collector.db.tables import STOPPED, batch, observation, pod, policy_version
 from collector.keys import mask_request_id
 from verifier.check.tally import Tally
 from verifier.pairing.lines import Verdict
-from verifier.pairing.percentage import CHECK_ERROR, Percentage
+from verifier.pairing.percentage import Percentage
 from verifier.policies.model import Policy
 from verifier.policies.stored import from_document
 from verifier.settle.ruling import rule_on
@@ -136,7 +136,7 @@ def totals(
     number = dict(zip(names, (int(value) for value in row[: len(names)]), strict=True))
     first_us, last_us, windows = row[len(names) :]
     length_us = 0 if first_us is None else last_us - first_us
-    result = rule_on(_policy(connection, policy), _tally(number), length_us, CHECK_ERROR)
+    result = rule_on(_policy(connection, policy), _tally(number), length_us=length_us)
     return Totals(
         policy=policy,
         windows=windows,

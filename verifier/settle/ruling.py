@@ -45,17 +45,20 @@ def window_error(size_us: int) -> float:
     return FALSE_ALARMS_A_YEAR * size_us / _YEAR_US
 
 
-def rule_on(policy: Policy, tally: Tally, length_us: int, error: float = CHECK_ERROR) -> Result:
+def rule_on(
+    policy: Policy, tally: Tally, *, length_us: int | None = None, error: float = CHECK_ERROR
+) -> Result:
     """States what a tally amounts to. Takes log loss off it, from counts and findings.
 
     Args:
         policy: The version in force.
         tally: As judged.
-        length_us: How long the range is.
+        length_us: How long a range is that is long enough to estimate log loss without the
+            senders' logs; None: it is not.
         error: How often a right percentage may be rejected.
     """
     missing = tally.counts.get(Verdict.MISSING, 0)
-    settle_log_loss(tally, max(1, length_us // SECOND_US))
+    settle_log_loss(tally, None if length_us is None else max(1, length_us // SECOND_US))
     verdicts = {verdict.value: tally.counts.get(verdict, 0) for verdict in Verdict}
     copied = verdicts[Verdict.MATCHED]
     owed = copied + verdicts[Verdict.MISSING] + verdicts[Verdict.UNSAMPLED]

@@ -7,7 +7,7 @@ partition, which the watermark has seen to.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -74,6 +74,11 @@ class Silence(msgspec.Struct, frozen=True):
             return 1 << 62
         return self.node_life.get((identity.cluster, identity.node), 0)
 
+    @property
+    def silent(self) -> int:
+        """How many mirror groups never said anything."""
+        return sum(not pods for pods in self.mirrors)
+
     def alive_until(self, start_us: int) -> int:
         """Until when the logs of all mirror pods that ran at a time are known to be alive."""
         return min(
@@ -85,3 +90,32 @@ class Silence(msgspec.Struct, frozen=True):
             ),
             default=0,
         )
+
+    def recheck_us(self, doubts: Iterable[tuple[Reason, int]]) -> int | None:
+        """What a window waits for whose findings doubt a mirror's log; None: for nothing.
+
+        Args:
+            doubts: (reason, start µs) of findings.
+
+        Returns:
+            A time in µs until which the mirrors' pods must prove alive; or, below zero, the
+            number of mirror groups that never said anything.
+        """
+        found = list(doubts)
+        starts = [start for reason, start in found if reason is Reason.MIRROR_LOG_INCOMPLETE]
+        if starts:
+            return max(starts) + self.horizon_us
+        silent = any(reason is Reason.MIRROR_SILENT for reason, _ in found)
+        return -self.silent if silent else None
+
+    def is_over(self, recheck_us: int, start_us: int) -> bool:
+        """Whether what a window waited for came true.
+
+        Args:
+            recheck_us: What `recheck_us` said when it was settled.
+            start_us: The window's start.
+        """
+        if recheck_us < 0:
+            return self.silent < -recheck_us
+        last_us = recheck_us - self.horizon_us
+        return min(self.alive_until(start_us), self.alive_until(last_us)) >= recheck_us

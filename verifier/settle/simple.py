@@ -292,7 +292,7 @@ def _sums(plan: Plan, keys: Subquery) -> dict[str, ColumnElement[int]]:
     asked = c.client_n if plan.primary_logged is not False else literal(0)
     code = func.coalesce(c.client_code, c.primary_code)
     pairs = [
-        and_(c[f"mirror{group}_n"] == 1, c[f"mirror{group}_code"] != 0)
+        and_(c[f"mirror{group}_n"] == 1, c[f"mirror{group}_code"] != 0, code != 0)
         for group in range(len(mirrors))
     ]
     differs = [and_(pair, c[f"mirror{group}_code"] != code) for group, pair in enumerate(pairs)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection, select
@@ -38,6 +39,7 @@ class Judge:
         connection: The settling transaction.
         versions: All policy versions.
         directory: The numbers of pods, destinations and hosts.
+        casts: Who plays which part, by version; filled here, and good for ever.
         limit: How many findings of a window are kept.
         set_wise: Whether ordinary keys may be judged in the database; tests say no.
     """
@@ -47,6 +49,7 @@ class Judge:
         connection: Connection,
         versions: Versions,
         directory: Directory,
+        casts: dict[int, Cast] | None = None,
         *,
         limit: int,
         set_wise: bool = True,
@@ -56,7 +59,8 @@ class Judge:
         self._directory: Final = directory
         self._limit: Final = limit
         self._set_wise: Final = set_wise
-        self._casts: dict[int, Cast] = {}
+        self._casts: Final = {} if casts is None else casts
+        self._silences: dict[int, Silence] = {}
         self._evidence: tuple[dict[int, list[int]], dict[tuple[str, str], int]] | None = None
 
     def settle(self, name: str, span: Span, size_us: int) -> dict[int, Tally]:
@@ -104,7 +108,7 @@ class Judge:
         if not any(span.start_us <= second * SECOND_US + SECOND_US - 1 for second, _ in seen):
             return {}
         around = {
-            version.id: Surroundings(cast, sort(seen, cast), self.silence(version))
+            version.id: Surroundings(cast, sort(seen, cast), partial(self.silence, version))
             for version in own
             for cast in (self._cast(version),)
         }
@@ -184,17 +188,12 @@ class Judge:
 
     def silence(self, version: Version) -> Silence:
         """What is known of the life of a version's mirrors."""
+        if version.id in self._silences:
+            return self._silences[version.id]
         if self._evidence is None:
-            hours: dict[int, list[int]] = {}
-            for row in self._connection.execute(select(pod_hour).order_by(pod_hour.c.hour_us)):
-                hours.setdefault(row.pod_id, []).append(row.hour_us)
-            life = {
-                (row.cluster, row.node): row.seen_us
-                for row in self._connection.execute(select(node_life))
-            }
-            self._evidence = hours, life
+            self._evidence = _hours(self._connection), _life(self._connection)
         cast = self._cast(version)
-        return Silence(
+        self._silences[version.id] = Silence(
             cast.mirror_pods(),
             self._directory.pods,
             self._evidence[0],
@@ -206,12 +205,27 @@ class Judge:
                 if (mirror := cast.mirror_of(Identity(pod=pod))) is not None
             ),
         )
+        return self._silences[version.id]
 
     def _filed_pods(self) -> set[str]:
         """The pods whose logs were given as files, by the files' names."""
         query = select(position.c.topic).where(position.c.topic.startswith("file:"))
         topics = self._connection.scalars(query)
         return {pod for topic in topics if (pod := pod_of_file(Partition(topic, 0)))}
+
+
+def _hours(connection: Connection) -> dict[int, list[int]]:
+    """The hours in which each pod logged, in order."""
+    found: dict[int, list[int]] = {}
+    for row in connection.execute(select(pod_hour).order_by(pod_hour.c.hour_us)):
+        found.setdefault(row.pod_id, []).append(row.hour_us)
+    return found
+
+
+def _life(connection: Connection) -> dict[tuple[str, str], int]:
+    """Until when the log path of each (cluster, node) is known to be alive."""
+    rows = connection.execute(select(node_life))
+    return {(row.cluster, row.node): row.seen_us for row in rows}
 
 
 def _add_counts(tally: Tally, found: simple.Counts) -> None:

@@ -10,11 +10,12 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.db.tables import batch, observation
+from verifier.check.tally import Tally
+from verifier.pairing.lines import Reason
 from verifier.settle import late, report
-from verifier.settle.cast import Directory
+from verifier.settle.cast import Cast, Directory
 from verifier.settle.late import NewBatch, Progress
-from verifier.settle.record import Moment, Recorder, Settled, is_doubt_of_silence
-from verifier.settle.silence import HOUR_US
+from verifier.settle.record import Moment, Recorder, Settled
 from verifier.settle.span import Judge
 from verifier.settle.versions import Version, Versions, VersionStore
 from verifier.settle.watermark import FOREVER_US, EvidenceRules, Watermark
@@ -65,6 +66,7 @@ class Ticker:
         self._set_wise: Final = set_wise
         self._store = VersionStore()
         self._directory = Directory()
+        self._casts: dict[int, Cast] = {}
 
     def tick(self, connection: Connection, now_us: int) -> Ticked:
         """Settles what is due, inside the caller's transaction.
@@ -87,6 +89,7 @@ class Ticker:
                 connection,
                 versions,
                 self._directory,
+                self._casts,
                 limit=self._rules.max_findings,
                 set_wise=self._set_wise,
             ),
@@ -200,12 +203,15 @@ class _Tick:
             if version is None:
                 continue
             tally = tallies.get(window.start_us) or self._judge.nothing()
-            doubts = [one.start_us for one in tally.findings if is_doubt_of_silence(one)]
-            horizon = version.policy.rules.horizon_us
-            recheck = max(doubts) + horizon if doubts else None
-            done = self._recorder.record(version, window, tally, recheck)
+            recheck_us = self._recheck_us(version, tally)
+            done = self._recorder.record(version, window, tally, recheck_us)
             if done is not None:
                 self.settled.append(done)
+
+    def _recheck_us(self, version: Version, tally: Tally) -> int | None:
+        reasons = (Reason.MIRROR_LOG_INCOMPLETE, Reason.MIRROR_SILENT)
+        doubts = [(one.reason, one.start_us) for one in tally.findings if one.reason in reasons]
+        return self._judge.silence(version).recheck_us(doubts) if doubts else None
 
     def _version_at(self, name: str, time_us: int) -> Version | None:
         """The version in force at a time, or the one before it."""
@@ -221,16 +227,12 @@ class _Tick:
         query = select(c.start_us, c.recheck_us).where(
             c.policy == name, c.recheck_us.is_not(None), c.superseded_us.is_(None)
         )
-        alive: dict[tuple[int, int], int] = {}
         found = set()
         for row in self._connection.execute(query):
             version = self._version_at(name, row.start_us)
             if version is None:
                 continue
-            asked = (version.id, row.start_us // HOUR_US)
-            if asked not in alive:
-                alive[asked] = self._judge.silence(version).alive_until(row.start_us)
-            if alive[asked] >= row.recheck_us:
+            if self._judge.silence(version).is_over(row.recheck_us, row.start_us):
                 found.add(row.start_us)
         return found
 

@@ -1,0 +1,160 @@
+"""Settling in the database against judging in memory, over generated lines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, delete, select, text
+
+from collector.db.engine import open_engine, writing
+from collector.db.tables import metadata
+from tests.settle_lines import POLICIES, lines
+from tests.settle_oracle import Oracle, numbers, summed
+from tests.settling import SECOND, Given, World
+from verifier.policies.model import Policy
+from verifier.settle.tick import TickRules
+from verifier.settle.watermark import EvidenceRules
+from verifier.tables import settled_window
+
+pytestmark = pytest.mark.integration
+EXAMPLES = {"sqlite": 30, "postgresql": 15}
+MANY = int(os.environ.get("MIRRORPROOF_TEST_EXAMPLES", "1"))
+"""So many times more examples, for nights."""
+SIZES = (5, 10, 30)
+
+
+@pytest.fixture
+def engine(migrated_database_url: str) -> Iterator[Engine]:
+    """A migrated database."""
+    found = open_engine(migrated_database_url)
+    yield found
+    found.dispose()
+
+
+def emptied(engine: Engine) -> Engine:
+    """The database without any rows."""
+    with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            names = ", ".join(table.name for table in metadata.sorted_tables)
+            connection.execute(text(f"TRUNCATE {names}"))
+        else:
+            for table in metadata.sorted_tables:
+                connection.execute(delete(table))
+    return engine
+
+
+def world(engine: Engine, policy: Policy, size_s: int = 10, *, set_wise: bool = True) -> World:
+    """An empty world with a policy."""
+    rules = TickRules(
+        window_us=size_s * SECOND,
+        evidence=EvidenceRules(max_age_us=20 * SECOND, allowance_us=5 * SECOND),
+        max_windows=3,
+    )
+    found = World(emptied(engine), rules=rules, set_wise=set_wise)
+    found.declare(policy)
+    return found
+
+
+def settle(world: World, *batches: list[Given]) -> dict[int, dict[str, Any]]:
+    """The latest revision of each window after each batch was written and settled."""
+    for number, batch in enumerate(batches):
+        world.write(batch, partition=number % 2)
+        world.settle_all()
+    with world.engine.connect() as connection:
+        query = select(settled_window).where(settled_window.c.superseded_us.is_(None))
+        return {row["start_us"]: dict(row) for row in connection.execute(query).mappings()}
+
+
+def of(rows: dict[int, dict[str, Any]], names: dict[str, int]) -> dict[int, dict[str, int]]:
+    """Only the numbers."""
+    return {start: {name: row[name] for name in names} for start, row in rows.items()}
+
+
+def by_window(oracle: Oracle, size_s: int) -> dict[int, dict[str, int]]:
+    """What the oracle says of each window with anything to say."""
+    found = {start: numbers(tally) for start, tally in oracle.tallies(size_s * SECOND).items()}
+    return {start: said for start, said in found.items() if any(said.values())}
+
+
+def differential(engine: Engine) -> Any:
+    """Settings for a property test on one database that every example empties."""
+    return settings(
+        max_examples=EXAMPLES[engine.dialect.name] * MANY,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_set_wise_and_key_by_key_are_what_the_pure_function_says(name: str, engine: Engine) -> None:
+    """Counts in SQL plus odd keys equal key by key equal judging all lines in memory."""
+    policy = POLICIES[name]
+
+    @differential(engine)
+    @given(given_lines=lines(), size_s=st.sampled_from(SIZES))
+    def check(given_lines: list[Given], size_s: int) -> None:
+        expected = by_window(Oracle(policy, given_lines), size_s)
+
+        fast = settle(world(engine, policy, size_s), given_lines)
+        slow = settle(world(engine, policy, size_s, set_wise=False), given_lines)
+
+        names = numbers_of(expected)
+        assert of(fast, names) == expected
+        assert {start: row["content"] for start, row in slow.items()} == {
+            start: row["content"] for start, row in fast.items()
+        }
+
+    check()
+
+
+def numbers_of(windows: dict[int, dict[str, int]]) -> dict[str, int]:
+    """The names of all numbers."""
+    return next(iter(windows.values()), {})
+
+
+@pytest.mark.parametrize("name", ["one mirror", "two shares"])
+def test_the_window_size_changes_no_verdict(name: str, engine: Engine) -> None:
+    """The sums over all windows are the same for windows of 5, 10 and 30 seconds."""
+    policy = POLICIES[name]
+
+    @differential(engine)
+    @given(given_lines=lines())
+    def check(given_lines: list[Given]) -> None:
+        expected = summed(by_window(Oracle(policy, given_lines), 10).values())
+
+        sums = [
+            summed(of(settle(world(engine, policy, size), given_lines), expected).values())
+            for size in SIZES
+        ]
+
+        assert sums == [expected] * len(SIZES)
+
+    check()
+
+
+@pytest.mark.parametrize("name", ["one mirror", "two shares"])
+def test_late_lines_come_to_what_they_would_have_come_to_in_time(name: str, engine: Engine) -> None:
+    """Settled in two or three parts, every window ends with the content of one part."""
+    policy = POLICIES[name]
+
+    @differential(engine)
+    @given(given_lines=lines(), data=st.data())
+    def check(given_lines: list[Given], data: st.DataObject) -> None:
+        parts: list[list[Given]] = [[], [], []]
+        for line in given_lines:
+            parts[data.draw(st.integers(0, 2))].append(line)
+
+        late = settle(world(engine, policy), *parts)
+        in_time = settle(world(engine, policy), given_lines)
+
+        def said(rows: dict[int, dict[str, Any]]) -> dict[int, Any]:
+            return {s: r["content"] for s, r in rows.items() if r["requests"] or r["findings"]}
+
+        assert said(late) == said(in_time)
+
+    check()
