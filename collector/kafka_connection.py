@@ -121,6 +121,8 @@ def connect(settings: KafkaSettings, group: str | None, client_id: str) -> Kafka
         except (KafkaError, OSError) as error:
             for client in clients:
                 client.close()
+            # Its frames hold sockets that the client forgot to close.
+            error.with_traceback(None)
             if isinstance(error, KafkaTimeoutError):
                 raise _no_connection(where, why.found or str(error)) from error
             raise as_our_error(error, where) from error

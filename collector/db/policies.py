@@ -16,28 +16,22 @@ from sqlalchemy import Connection, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.db.tables import instance, policy_version
+from collector.policy_record import PolicyRecord
+
+__all__ = [
+    "PolicyRecord",
+    "Watched",
+    "acknowledge",
+    "end_versions",
+    "record_versions",
+    "sign_off",
+    "watched_hosts",
+]
 
 WATCHED_AFTER_END_US: Final = 3_600_000_000
 """Lines about a policy that ended may still arrive for an hour."""
 _FORGET_INSTANCE_US: Final = 24 * 3_600_000_000
 _DIGEST_BYTES: Final = 16
-
-
-class PolicyRecord(msgspec.Struct, frozen=True):
-    """A policy as it is stored.
-
-    Attributes:
-        name: Its name, the same over all its versions.
-        document: The policy itself, as JSON text.
-        hosts: Every host to watch for it, canonical.
-        valid_from_us: When it comes into force, µs since the epoch. None: a first version since
-            ever, a later one from when it is recorded.
-    """
-
-    name: str
-    document: str
-    hosts: tuple[str, ...]
-    valid_from_us: int | None = None
 
 
 class Watched(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from collector.db.policies import PolicyRecord
+from collector.policy_record import PolicyRecord
 from verifier.policies.model import Policy
 
 _decoder: Final = msgspec.json.Decoder(Policy)
