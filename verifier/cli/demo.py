@@ -62,6 +62,9 @@ def demo(
     ] = None,
 ) -> None:
     """Runs the command."""
+    from verifier.demo.requirements import check_requirements
+
+    check_requirements()  # before imports that fail elsewhere with more than one line
     from verifier.demo.run import DemoOptions, run_demo
     from verifier.demo.screen import open_screen
 

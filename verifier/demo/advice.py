@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -43,14 +44,17 @@ def next_steps(
     run = program or program_name(sys.argv[0])
     folder = keep or _EXAMPLE
     database = database_url or f"sqlite:///{folder / FILE_NAME}"
+    asked = request_id if keep and request_id else "REQUEST_ID"
     steps = [
         ("the same verdicts, from the log files alone:", _check(run, folder)),
-        ("the web page and the query API over what was found:", f"{run} serve {_at(database)}"),
         (
             "one request, with its log lines as evidence:",
-            f"{run} explain {_at(database)} {request_id if keep and request_id else 'REQUEST_ID'}",
+            f"{run} explain {asked} --database-url {database}",
         ),
     ]
+    if find_spec("verifier.cli.serve"):
+        what = "the web page and the query API over what was found:"
+        steps.append((what, f"{run} serve --database-url {database}"))
     if keep is None:
         again = f"{run} demo --exit-after 60 --keep {folder}"
         steps.insert(0, ("the same, and keep logs, policy and database:", again))
@@ -62,7 +66,3 @@ def next_steps(
 
 def _check(run: str, folder: Path) -> str:
     return f"{run} check --policy {folder}/policy.yaml {folder}/logs/*.log"
-
-
-def _at(database_url: str) -> str:
-    return f"--database-url {database_url}"

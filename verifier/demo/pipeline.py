@@ -24,7 +24,6 @@ from collector.settings import (
     VerifierSettings,
 )
 from verifier import app as verifier_app
-from verifier.demo.logfile import log_to_file
 from verifier.demo.policy import POLICY_YAML
 from verifier.demo.progress import ProgressReader
 from verifier.policies.model import Policy, Rules
@@ -46,7 +45,7 @@ class Pipeline:
     Args:
         kafka: Where the lines come from.
         database_url: An empty database.
-        folder: Gets the policy and the product's own log.
+        folder: Gets the policy.
     """
 
     def __init__(self, kafka: KafkaSettings, database_url: str, folder: Path) -> None:
@@ -65,7 +64,6 @@ class Pipeline:
         Raises:
             UsageError, Retryable: The database cannot be used.
         """
-        log_to_file(self._folder / "mirrorproof.log")
         file = self._folder / "policy.yaml"
         file.write_text(POLICY_YAML)
         check_connection(self._engine)

@@ -13,9 +13,9 @@ from verifier.demo.advice import next_steps
 from verifier.demo.comparison import agree, compare
 from verifier.demo.database import demo_database
 from verifier.demo.interrupts import Interrupts
+from verifier.demo.logfile import log_to_file
 from verifier.demo.phases import CYCLE_S, phase_at
 from verifier.demo.pipeline import ALLOWANCE_S, GRACE_S, WINDOW_S, Pipeline
-from verifier.demo.requirements import check_requirements
 from verifier.demo.screen import Screen, draw_comparison
 from verifier.demo.servers import Servers
 from verifier.demo.stage import Stage, open_stage
@@ -30,6 +30,7 @@ _SETTLE_S: Final = WINDOW_S + GRACE_S + ALLOWANCE_S + _MARGIN_S
 """What the last request needs to be settled: this long before its end the demo stops to send."""
 _SETTLE_LIMIT_S: Final = 60.0
 """How long the end waits for the verifier: a machine that is busy with other work is slower."""
+_LATE_S: Final = 5.0
 SHORTEST_S: Final = 20.0
 """With less time there would be no traffic to speak of in each phase."""
 
@@ -60,13 +61,13 @@ def run_demo(options: DemoOptions, screen: Screen) -> int:
         MirrorproofError: Something could not be started, or broke.
         SystemExit: A signal ended it.
     """
-    check_requirements()
     if options.exit_after_s is not None and options.exit_after_s < SHORTEST_S:
         message = f"--exit-after {options.exit_after_s:g} is too short; {SHORTEST_S:g} s at least"
         raise UsageError(message)
     begun_s = time.monotonic()
     with Interrupts() as interrupts, ExitStack() as stack:
         servers = stack.enter_context(Servers(options.keep))
+        log_to_file(servers.folder / "mirrorproof.log")
         stack.callback(screen.close)
         url = stack.enter_context(
             demo_database(options.database_url, servers.folder, keep=options.keep is not None)
@@ -137,12 +138,20 @@ class _Show:
         self._stage.traffic.stop()
 
     def settle(self) -> bool:
-        """Waits until everything up to the last request is settled; False: it took too long."""
+        """Waits until everything up to the last request is settled; False: it took too long.
+
+        Lines that were late correct what was settled before them: figures that differ get a
+        moment to be corrected.
+        """
         last_us = time.time_ns() // 1000
         deadline_s = time.monotonic() + _SETTLE_LIMIT_S
         while True:
-            settled = self._show("traffic stopped; the last windows settle").covers(last_us)
-            if settled or time.monotonic() > deadline_s:
+            progress = self._show("traffic stopped; the last windows settle")
+            settled = progress.covers(last_us)
+            if settled:
+                deadline_s = min(deadline_s, time.monotonic() + _LATE_S)
+            agreed = settled and agree(compare(self._stage.ledger.total(), progress.verdicts))
+            if agreed or time.monotonic() > deadline_s:
                 return settled
             time.sleep(_TICK_S)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from collector.environment import load
 from collector.errors import MirrorproofError
-from collector.kafka_source import connection_options
+from collector.kafka_connection import connection_options
 from collector.settings import KafkaSettings
 from verifier.demo.apps import Applications
 from verifier.demo.broker import PARTITIONS, Topic, start_broker

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+import typer
 
+from verifier import cli
 from verifier.demo import advice
 from verifier.demo.advice import next_steps, program_name
 
@@ -22,7 +26,19 @@ def test_a_kept_folder_is_named_in_every_command() -> None:
 
     assert "--keep" not in text
     assert "mirrorproof check --policy kept/policy.yaml kept/logs/*.log" in text
-    assert "explain --database-url sqlite:///kept/mirrorproof.db 8e1c" in text
+    assert "mirrorproof explain 8e1c --database-url sqlite:///kept/mirrorproof.db" in text
+
+
+def test_every_command_that_is_advised_exists() -> None:
+    """What is printed can be typed."""
+    app = typer.Typer()
+    for name in cli._COMMANDS:
+        import_module(f"verifier.cli.{name}").register(app)
+    known = {command.name for command in app.registered_commands}
+
+    text = "\n".join(next_steps(None, None, "", "mirrorproof"))
+
+    assert set(re.findall(r"mirrorproof ([a-z]+)", text)) <= known
 
 
 def test_the_program_is_named_as_it_can_be_called(
