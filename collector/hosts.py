@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from typing import Final
 
 SHADOW_SUFFIX: Final = "-shadow"
-_CACHE_LIMIT: Final = 10_000  # attackers choose the authority; the cache must stay small
+# Attackers choose the authority; the cache must stay small.
+_CACHE_LIMIT: Final = 10_000
+_LONGEST_CACHED: Final = 300  # no host name is longer than 253 characters
 
 
 def strip_port(authority: str) -> str:
@@ -70,7 +72,7 @@ class HostTable:
         found = self._cache.get(authority)
         if found is None:
             found = self._resolve(strip_port(authority))
-            if len(self._cache) < _CACHE_LIMIT:
+            if len(self._cache) < _CACHE_LIMIT and len(authority) <= _LONGEST_CACHED:
                 self._cache[authority] = found
         return found
 
@@ -79,7 +81,7 @@ class HostTable:
         if known is not None:
             return known, False
         if host.endswith(SHADOW_SUFFIX):
-            known = self._lookup(host.removesuffix(SHADOW_SUFFIX))
+            known = self._lookup(host.removesuffix(SHADOW_SUFFIX).rstrip("."))
             if known is not None:
                 return known, True
         return None, False

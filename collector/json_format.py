@@ -46,6 +46,12 @@ class _Fields(msgspec.Struct, gc=False):
 
 _decode: Final = msgspec.json.Decoder(_Fields).decode
 _LARGEST: Final = 2**62
+_ENVOYS_OWN: Final = (
+    '"downstream_remote_address"',
+    '"response_code_details"',
+    '"upstream_cluster"',
+)
+"""Keys that show that broken JSON was an access log: cut off, or with values of other types."""
 
 
 def _text(value: str | None) -> str:
@@ -80,7 +86,10 @@ def parse_json(line: str) -> AccessLog | None:
     """
     try:
         fields = _decode(line)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        if any(key in line for key in _ENVOYS_OWN):
+            msg = "an access log that cannot be read"
+            raise ValueError(msg) from error
         return None
     if not fields.start_time or fields.response_code is None:
         return None

@@ -50,12 +50,13 @@ def read_cluster(cluster: str) -> tuple[Role, Destination | None]:
     """Role and destination of Envoy's `%UPSTREAM_CLUSTER%`.
 
     Istio 1.8 and later write `inbound|PORT||`, older ones `inbound|PORT|NAME|HOST`; Istio
-    1.23.0 to 1.23.3 may end the cluster with `;` (istio/istio#54219).
+    1.23.0 to 1.23.3 may end the cluster with `;` (istio/istio#54219). What was sent straight to
+    a pod comes through `InboundPassthroughCluster`, with `Ipv4` or `Ipv6` in older releases.
     """
     parts = cluster.rstrip(";").split("|")
     if parts[0] == "outbound" and len(parts) == 4:
         return Role.CLIENT, Destination(parts[3].lower(), parts[2])
-    if parts[0] == "inbound" or cluster == "InboundPassthroughCluster":
+    if parts[0] == "inbound" or cluster.startswith("InboundPassthroughCluster"):
         return Role.SERVER, None
     if cluster:
         return Role.CLIENT, None

@@ -39,6 +39,9 @@ def parse_time(text: str) -> int:
     else:
         msg = "not a UTC time"
         raise ValueError(msg)
+    if len(body) < 19:
+        msg = "not a whole time"
+        raise ValueError(msg)
     if len(body) == 19:
         return _whole_second_us(body)
     fraction = body[20:26]

@@ -123,7 +123,9 @@ def traits_of(log: AccessLog, *, shadow_host: bool, marked: bool = False) -> int
     Returns:
         `Trait` bits, and above them what `forwarded_hops` unpacks; below 2**22.
     """
-    found = outcome_traits(log.method, log.code, log.flags, log.details)
+    # Clients choose the method: only the one that matters may get into the cache.
+    method = "CONNECT" if log.method == "CONNECT" else ""
+    found = outcome_traits(method, log.code, log.flags, log.details)
     if log.upstream_host:
         # Some try did go out: `UH` may be said of a retry, `DPE` of a body.
         found &= _ROUTED_MASK
