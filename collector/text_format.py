@@ -27,7 +27,7 @@ _HEAD: Final = (
 _MIDDLE: Final = r'"(?:-|([^"]*))" "(?:-|([^"]*))" "(?:-|([^"]*))" '
 # Without quotes in the bare fields, so that a line cut off does not fit one field further left.
 # "AUTHORITY" "UPSTREAM_HOST" CLUSTER UPSTREAM_LOCAL DOWNSTREAM_LOCAL DOWNSTREAM_REMOTE SNI ROUTE
-_TAIL: Final = r'"(?:-|([^"]*))" "(?:-|([^"]*))" ' + " ".join([r"(?:-|([^\s"]+))"] * 6)
+_TAIL: Final = r'"(?:-|([^"]*))" "(?:-|([^"]*))" ' + " ".join([r'(?:-|([^\s"]+))'] * 6)
 
 _match_line: Final = re.compile(_HEAD + _MIDDLE + _TAIL).fullmatch
 _match_head: Final = re.compile(_HEAD).match
