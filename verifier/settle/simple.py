@@ -198,7 +198,7 @@ def _by_key(plan: Plan) -> Subquery:
 
 
 def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.sum(case((condition, 1), else_=0))
+    return func.count(case((condition, 1)))
 
 
 def _side_columns(lines: Any, name: str, part: int) -> list[ColumnElement[Any]]:
@@ -302,7 +302,7 @@ def _sums(plan: Plan, keys: Subquery) -> dict[str, ColumnElement[int]]:
         "matched": _count(and_(drawn, literal(not none_owed))),
         "unsampled": _count(and_(~drawn, literal(not none_owed))),
         "exempt": _count(literal(none_owed)),
-        "control": func.sum(asked),
+        "control": _count(asked == 1),
         "control_lost": _count(and_(asked == 1, c.primary_n == 0)),
         "paired": _total(pairs),
         "status_differs": _total(differs),
