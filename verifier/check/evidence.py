@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 
 from collector.records import Identity
+from verifier.check.kinds import Stretch
 from verifier.check.plan import Plan
-from verifier.check.scan import Stretch
 from verifier.pairing.lines import Reason, Side, Terms
 from verifier.policies.model import Policy
 from verifier.sides import mirror_destinations, mirror_groups

@@ -6,9 +6,11 @@ together. Records are read by position, as naming their fields would cost as muc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from collector.traits import ORDINARY_MASK, Trait, forwarded_hops
+from verifier.check.records import Kind
 from verifier.pairing.lines import Side
 from verifier.pairing.requests import SLACK_US
 
@@ -16,12 +18,12 @@ MOST_RECORDS: Final = 24
 """Larger keys are judged in full; they are rare, and the short way is quadratic in part."""
 
 _MARKS: Final = Trait.MARKED | Trait.SHADOW_HOST
-_ODD: Final = ORDINARY_MASK
 # Positions in a record.
-_START, _DURATION, _TRAITS, _CODE, _SIDE = 2, 3, 4, 5, 6
+_START, _KIND, _DURATION = 2, 3, 4
 _CLIENT, _ATTEMPT, _COPY = int(Side.CLIENT_LIVE), int(Side.SERVER_LIVE), int(Side.SERVER_MIRROR)
 
 Packed = tuple[Any, ...]
+Told = tuple[Packed, Kind]
 
 
 class Ordinary(NamedTuple):
@@ -38,31 +40,32 @@ class Ordinary(NamedTuple):
     lost: int
 
 
-def ordinary(records: list[Packed], horizon_us: int) -> Ordinary | None:
+def ordinary(records: list[Packed], kinds: Mapping[int, Kind], horizon_us: int) -> Ordinary | None:
     """What an ordinary key amounts to; None when it is not ordinary.
 
     Args:
         records: All records of one key, none repeated.
+        kinds: What their kind numbers stand for.
         horizon_us: The policy's horizon.
     """
-    clients: list[Packed] = []
-    attempts: list[Packed] = []
-    copies: list[Packed] = []
-    traits = 0
+    clients: list[Told] = []
+    attempts: list[Told] = []
+    copies: list[Told] = []
+    odd = 0
     for record in records:
-        side = record[_SIDE]
-        traits |= record[_TRAITS]
-        if side == _COPY:
-            copies.append(record)
-        elif side == _ATTEMPT:
-            attempts.append(record)
-        elif side == _CLIENT:
-            clients.append(record)
+        kind = kinds[record[_KIND]]
+        odd |= kind.traits & ORDINARY_MASK | kind.route_unknown
+        if kind.side == _COPY:
+            copies.append((record, kind))
+        elif kind.side == _ATTEMPT:
+            attempts.append((record, kind))
+        elif kind.side == _CLIENT:
+            clients.append((record, kind))
         else:
             return None
     requests = clients or attempts
     count = len(requests)
-    if len(copies) != count or traits & _ODD or not count:
+    if odd or len(copies) != count or not count:
         return None
     if not _one_episode(records, horizon_us) or not _all_copies(copies, attempts, clients):
         return None
@@ -80,40 +83,48 @@ def _one_episode(records: list[Packed], horizon_us: int) -> bool:
     return bool(max(starts) - min(starts) <= horizon_us)
 
 
-def _accounted(clients: list[Packed], attempts: list[Packed]) -> bool:
+def _accounted(clients: list[Told], attempts: list[Told]) -> bool:
     """Whether each attempt is a request of its own, or lies within a sender's line."""
     if not clients:
         # A failed attempt that another follows may be one request with it, or two.
-        return len(attempts) == 1 or not any(a[_TRAITS] & Trait.FAILED for a in attempts)
+        return len(attempts) == 1 or not any(kind.traits & Trait.FAILED for _, kind in attempts)
     if len(attempts) > len(clients):
         return False
-    spans = [(c[_START] - SLACK_US, c[_START] + c[_DURATION] * 1000 + SLACK_US) for c in clients]
-    return all(any(first <= a[_START] <= last for first, last in spans) for a in attempts)
+    for attempt, _ in attempts:
+        start = attempt[_START]
+        for client, _ in clients:
+            early = start - client[_START]
+            if -SLACK_US <= early <= client[_DURATION] * 1000 + SLACK_US:
+                break
+        else:
+            return False
+    return True
 
 
-def _all_copies(copies: list[Packed], attempts: list[Packed], clients: list[Packed]) -> bool:
+def _all_copies(copies: list[Told], attempts: list[Told], clients: list[Told]) -> bool:
     """Whether no arrival looks like live traffic: all carry a mark, or one more hop."""
-    plain = [copy[_TRAITS] for copy in copies if not copy[_TRAITS] & _MARKS]
-    if not plain:
-        return True
-    if len(plain) != len(copies):
-        return False
-    sent = [forwarded_hops(record[_TRAITS]) for record in (*attempts, *clients)]
+    marked = 0
+    for _, kind in copies:
+        if kind.traits & _MARKS:
+            marked += 1
+    if marked:
+        return marked == len(copies)
+    sent = [forwarded_hops(kind.traits) for _, kind in (*attempts, *clients)]
     known = [hops for hops in sent if hops is not None]
-    for traits in plain:
-        hops = forwarded_hops(traits)
+    for _, kind in copies:
+        hops = forwarded_hops(kind.traits)
         if hops is not None and (not known or hops <= min(known)):
             return False
     return True
 
 
-def _compare(requests: list[Packed], copies: list[Packed]) -> tuple[int, int]:
+def _compare(requests: list[Told], copies: list[Told]) -> tuple[int, int]:
     """How many pairs of statuses can be compared, and in how many they differ."""
     if len(requests) == 1:
-        code, copied = requests[0][_CODE], copies[0][_CODE]
+        code, copied = requests[0][1].code, copies[0][1].code
         return (1, int(code != copied)) if code and copied else (0, 0)
-    primary = [record[_CODE] for record in requests if record[_CODE]]
-    mirrored = [record[_CODE] for record in copies if record[_CODE]]
+    primary = [kind.code for _, kind in requests if kind.code]
+    mirrored = [kind.code for _, kind in copies if kind.code]
     pairs = min(len(primary), len(mirrored))
     same = 0
     for code in primary:

@@ -10,47 +10,51 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Final, NamedTuple
 
+import msgspec
+
 from collector.observation import Observation
 from collector.parse import MAX_DURATION_MS, MAX_LINE_CHARACTERS
 from collector.text_format import read_sizes
 from collector.traits import Trait
-from verifier.check.plan import Place
+from verifier.check.records import key_of
 
 _LIMIT: Final = 50_000
 _QUOTE_PARTS: Final = 15  # of a line of the text format without quotes inside its fields
 _MILLISECONDS: Final = {f".{ms:03d}Z] ": ms * 1000 for ms in range(1000)}
-
 _NOTHING: Final = frozenset(("", "-"))
 _SPECIAL: Final = frozenset(("", "-", "CONNECT"))
 _UNSURE: Final = Trait.NO_ID | Trait.AMBIGUOUS | Trait.UNMIRRORED
 
 
-class Kind(NamedTuple):
-    """What all lines of a kind have in common; `place` is None where no policy concerns them."""
+class Stretch(msgspec.Struct):
+    """From the first start to the last end of a pod's lines, µs since the epoch."""
+
+    first_us: int
+    last_us: int
+
+    def widen(self, first_us: int, last_us: int) -> None:
+        """Takes in another stretch."""
+        self.first_us = min(self.first_us, first_us)
+        self.last_us = max(self.last_us, last_us)
+
+
+class Known(NamedTuple):
+    """What is known of a kind: its host, its number (None: no policy concerns it), its pod."""
 
     host: str
-    traits: int
-    code: int
-    place: Place | None
-    pod: int
+    number: int | None
+    stretch: Stretch
 
 
-class Plain(NamedTuple):
-    """A line read by its kind. `start_us` is in µs since the epoch."""
-
-    kind: Kind
-    request_id: str
-    method: str
-    path: str
-    start_us: int
-    duration_ms: int
+Plain = tuple[Known, int, int, int]
+"""A line read by its kind: the kind, its key, its start in µs, its duration in ms."""
 
 
 class Kinds:
     """The kinds that were met so far."""
 
     def __init__(self) -> None:
-        self._kinds: dict[Hashable, Kind] = {}
+        self._kinds: dict[Hashable, Known] = {}
         self._second = ""
         self._second_us = 0
 
@@ -66,8 +70,8 @@ class Kinds:
             return None
         (head, request, status, _, sizes, forwarded, gap, _, gap2, request_id, gap3, authority,
          gap4, _, tail) = parts  # fmt: skip
-        kind = self._kinds.get((who, tail, authority, status, forwarded))
-        if kind is None or head[1:20] != self._second or not gap == gap2 == gap3 == gap4 == " ":
+        known = self._kinds.get((who, tail, authority, status, forwarded))
+        if known is None or head[1:20] != self._second or not gap == gap2 == gap3 == gap4 == " ":
             return None
         milliseconds = _MILLISECONDS.get(head[20:])
         words = request.split(" ")
@@ -82,20 +86,17 @@ class Kinds:
             return None
         if duration_ms > MAX_DURATION_MS or len(text) > MAX_LINE_CHARACTERS:
             return None
-        start_us = self._second_us + milliseconds
-        return Plain(kind, request_id, method, path, start_us, duration_ms)
+        key = key_of(request_id, method, path, known.host)
+        return known, key, self._second_us + milliseconds, duration_ms
 
-    def learn(
-        self, text: str, who: Hashable, seen: Observation, place: Place | None, pod: int
-    ) -> None:
+    def learn(self, text: str, who: Hashable, seen: Observation, known: Known) -> None:
         """Remembers what a line that went the general way shows of its kind.
 
         Args:
             text: The line.
             who: What stands for its pod.
             seen: What the general way made of it.
-            place: Where it belongs; must not depend on method and path.
-            pod: The number of its pod.
+            known: What all lines of its kind have in common; independent of method and path.
         """
         parts = text.split('"')
         if len(parts) != _QUOTE_PARTS or parts[0][:1] != "[" or seen.traits & _UNSURE:
@@ -104,5 +105,4 @@ class Kinds:
         self._second_us = seen.log.start_us // 1_000_000 * 1_000_000
         if len(self._kinds) >= _LIMIT:
             self._kinds.clear()
-        key = (who, parts[14], parts[11], parts[2], parts[5])
-        self._kinds[key] = Kind(seen.host, seen.traits, seen.log.code, place, pod)
+        self._kinds[who, parts[14], parts[11], parts[2], parts[5]] = known

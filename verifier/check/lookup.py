@@ -15,8 +15,8 @@ from collector.observation import observe
 from collector.parse import parse_line
 from collector.records import AccessLog, Identity
 from verifier.check.evidence import PolicyEvidence, weigh
+from verifier.check.kinds import Stretch
 from verifier.check.plan import Plan
-from verifier.check.scan import Stretch
 from verifier.check.sources import Source, chunks, open_sources, read_chunk
 from verifier.explain import Found, Story, explain, same_id, show_line
 from verifier.pairing.lines import Line, Side

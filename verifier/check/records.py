@@ -5,49 +5,69 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
+from collector.keys import mask_request_id
 from verifier.pairing.lines import Line
+
+LAYOUT: Final = struct.Struct("<qqqQIII")
+"""A `Record`."""
+
+MAX_POLICIES: Final = 250
 
 
 class Record(NamedTuple):
     """One line of a watched route, as `LAYOUT` packs it.
 
-    `policy` is an index into the policies. `route_unknown` is 1 when the line does not show which
-    route its request took; the policy then is the first that it may have been. `pod` is an index
-    into the worker's pods; `chunk` and `number` tell where the line is.
+    `key` and `line_id` tell requests and lines apart within a run; `kind` is the number, unique
+    over all workers, of what the line has in common with many others; `chunk` and `number` tell
+    where the line is.
     """
 
-    key: bytes
+    key: int
     line_id: int
     start_us: int
+    kind: int
     duration_ms: int
-    traits: int
+    chunk: int
+    number: int
+
+
+class Kind(NamedTuple):
+    """What a line has in common with others: all that matters but its id, path and times.
+
+    `policy` is an index into the policies. `route_unknown` is 1 when the line does not show which
+    route its request took; the policy then is the first that it may have been.
+    """
+
+    pod: int
     code: int
+    traits: int
     side: int
     mirror: int
     policy: int
     route_unknown: int
     attempt: int
-    pod: int
-    chunk: int
-    number: int
 
 
-LAYOUT: Final = struct.Struct("<16sqqIIHBBBBBIII")
-MAX_POLICIES: Final = 250
-MAX_SMALL: Final = 255
+def key_of(request_id: str, method: str, path: str, host: str) -> int:
+    """What the lines of one request share, within this run.
+
+    The worker processes are forked from one, so that they hash alike, by a secret that nobody
+    can aim at. `collector.keys.request_key` is the lasting form of the same.
+    """
+    return hash(f"{mask_request_id(request_id)}\n{method}\n{path}\n{host}")
 
 
-def to_line(record: Record) -> Line:
+def to_line(record: Record, kind: Kind) -> Line:
     """The record as pairing sees it; `where` is (chunk, number)."""
     return Line(
-        record.side,
-        record.mirror,
+        kind.side,
+        kind.mirror,
         record.start_us,
         record.start_us + record.duration_ms * 1000,
-        record.code,
-        record.traits,
-        record.attempt,
-        record.pod,
+        kind.code,
+        kind.traits,
+        kind.attempt,
+        kind.pod,
         record.line_id,
         (record.chunk, record.number),
     )

@@ -11,7 +11,7 @@ import msgspec
 
 from verifier.check.evidence import PolicyEvidence
 from verifier.check.fast import MOST_RECORDS, Ordinary, ordinary
-from verifier.check.records import LAYOUT, Record, to_line
+from verifier.check.records import LAYOUT, Kind, Record, to_line
 from verifier.check.tally import Tally
 from verifier.pairing.doubt import doubt_holes, doubt_route
 from verifier.pairing.episodes import episodes, first_request_us
@@ -22,7 +22,7 @@ from verifier.policies.model import Policy
 MAX_LINES_PER_KEY: Final = 50_000
 """More lines of one key are counted, not judged: an attacker may send one id for ever."""
 
-_KEY, _LINE_ID, _POLICY, _UNKNOWN, _POD = 0, 1, 8, 9, 11
+_KEY, _LINE_ID, _KIND = 0, 1, 3
 Packed = tuple[Any, ...]
 
 
@@ -39,7 +39,7 @@ class Reducer:
     Args:
         policies: All policies.
         evidence: What is known of each policy's logs.
-        pods: For each worker, the common number of each of its pod numbers.
+        kinds: All kinds of lines, by the numbers that records have.
         limit: How many findings to keep for each policy.
     """
 
@@ -47,12 +47,12 @@ class Reducer:
         self,
         policies: tuple[Policy, ...],
         evidence: tuple[PolicyEvidence, ...],
-        pods: Mapping[int, list[int]],
+        kinds: Mapping[int, Kind],
         limit: int,
     ) -> None:
         self._policies: Final = policies
         self._evidence: Final = evidence
-        self._pods: Final = pods
+        self._kinds: Final = kinds
         self._limit: Final = limit
         self._horizons: Final = [e.terms.horizon_us for e in evidence]
         # The short way suits one mirror of 100 % and evidence that does not depend on time.
@@ -70,13 +70,13 @@ class Reducer:
         share = Share()
         quick: dict[int, Counter[Ordinary]] = defaultdict(Counter)
         for records in self._by_key(files).values():
-            kept = records if len(records) == 1 else _distinct(records)
+            kept = records if len(records) == 1 else self._distinct(records)
             share.repeated += len(records) - len(kept)
             found = self._ordinary(kept)
             if found is None:
                 self._judge_key(share, kept)
             else:
-                quick[kept[0][_POLICY]][found] += 1
+                quick[self._kinds[kept[0][_KIND]].policy][found] += 1
         for number, counts in quick.items():
             primary_logged = self._evidence[number].primary.known
             _add_quick(self._tally(share, number), counts, primary_logged=primary_logged)
@@ -86,29 +86,31 @@ class Reducer:
 
     def _ordinary(self, records: list[Packed]) -> Ordinary | None:
         """What `ordinary` makes of a key, where the policy and the evidence allow the short way."""
-        number = records[0][_POLICY]
+        number = self._kinds[records[0][_KIND]].policy
         if not 1 < len(records) <= MOST_RECORDS or not self._plain[number]:
             return None
-        for record in records:
-            if record[_UNKNOWN]:
-                return None
-        return ordinary(records, self._horizons[number])
+        return ordinary(records, self._kinds, self._horizons[number])
 
-    def _by_key(self, files: Iterable[Path]) -> dict[bytes, list[Packed]]:
-        """The records of each key, with common pod numbers."""
-        keys: dict[bytes, list[Packed]] = {}
+    def _by_key(self, files: Iterable[Path]) -> dict[int, list[Packed]]:
+        """The records of each key."""
+        keys: dict[int, list[Packed]] = {}
         for file in files:
-            pods = self._pods[int(file.name.rpartition("-")[2])]
-            same = pods == list(range(len(pods)))
             for record in LAYOUT.iter_unpack(file.read_bytes()):
                 group = keys.get(record[_KEY])
-                if not same:
-                    record = (*record[:_POD], pods[record[_POD]], *record[_POD + 1 :])
                 if group is None:
                     keys[record[_KEY]] = [record]
                 elif len(group) < MAX_LINES_PER_KEY:
                     group.append(record)
         return keys
+
+    def _distinct(self, records: list[Packed]) -> list[Packed]:
+        """Records without those that repeat a line, whatever their order."""
+        if len({record[_LINE_ID] for record in records}) == len(records):
+            return records  # the common case: not even two pods wrote the same
+        seen: dict[tuple[int, int], Packed] = {}
+        for record in records:
+            seen.setdefault((self._kinds[record[_KIND]].pod, record[_LINE_ID]), record)
+        return list(seen.values())
 
     def _tally(self, share: Share, number: int) -> Tally:
         tally = share.tallies.get(number)
@@ -118,10 +120,13 @@ class Reducer:
 
     def _judge_key(self, share: Share, records: list[Packed]) -> None:
         """Judges the episodes of a key that is not ordinary."""
-        known = sorted({record[_POLICY] for record in records if not record[_UNKNOWN]})
-        number = known[0] if known else records[0][_POLICY]
+        kinds = [self._kinds[record[_KIND]] for record in records]
+        known = sorted({kind.policy for kind in kinds if not kind.route_unknown})
+        number = known[0] if known else kinds[0].policy
         horizon = self._evidence[number].terms.horizon_us
-        lines = [to_line(Record(*record)) for record in records]
+        lines = [
+            to_line(Record(*record), kind) for record, kind in zip(records, kinds, strict=True)
+        ]
         tally = self._tally(share, number)
         for episode in episodes(lines, horizon):
             start = first_request_us(episode)
@@ -142,16 +147,6 @@ class Reducer:
         early = start_us < policy.valid_from_us
         reason = Reason.NO_MIRROR_IN_FORCE if early else Reason.POLICY_CHANGED
         return msgspec.structs.replace(terms, exempt=reason)
-
-
-def _distinct(records: list[Packed]) -> list[Packed]:
-    """Records without those that repeat a line, whatever their order."""
-    if len({record[_LINE_ID] for record in records}) == len(records):
-        return records  # the common case: not even two pods wrote the same
-    seen: dict[tuple[int, int], Packed] = {}
-    for record in records:
-        seen.setdefault((record[_POD], record[_LINE_ID]), record)
-    return list(seen.values())
 
 
 def _add_quick(tally: Tally, counts: Counter[Ordinary], *, primary_logged: bool) -> None:

@@ -18,9 +18,11 @@ from collector.errors import InputError
 from collector.records import Identity
 from verifier.check.context import settle_log_loss, settle_surplus
 from verifier.check.evidence import PolicyEvidence, weigh
+from verifier.check.kinds import Stretch
 from verifier.check.plan import Plan
+from verifier.check.records import Kind
 from verifier.check.reduce import Reducer, Share
-from verifier.check.scan import ChunkReport, Scanner, Stretch
+from verifier.check.scan import ChunkReport, Scanner
 from verifier.check.sources import Chunk, Source, chunks, open_sources
 from verifier.check.tally import Tally
 from verifier.policies.model import Policy
@@ -74,6 +76,7 @@ class _Scanned(msgspec.Struct):
     pods: list[Identity] = []
     stretches: dict[Identity, Stretch | None] = {}
     numbers: dict[int, list[int]] = {}
+    kinds: dict[int, Kind] = {}
     sides: set[tuple[int, int]] = set()
     shipped: bool = False
     refused: list[tuple[int, int, str]] = []
@@ -198,7 +201,9 @@ def _first_pass(
     done = next_line = 0
     for chunk, report in zip(parts, reports, strict=True):
         next_line = 0 if chunk.start == 0 else next_line
-        scanned.access_logs[chunk.source] += report.access_logs + report.quarantined
+        scanned.access_logs[chunk.source] += (
+            report.observations + report.elsewhere + report.quarantined
+        )
         _join(scanned, report, chunk, next_line, numbers)
         next_line += report.lines
         done += chunk.end - chunk.start
@@ -240,19 +245,21 @@ def _join(
             numbers[name] = len(scanned.pods)
             scanned.pods.append(pod)
         own.append(numbers[name])
+    for number, kind in report.kinds.items():
+        scanned.kinds[number] = kind._replace(pod=own[kind.pod])
     for number, stretch in report.stretches.items():
         pod = scanned.pods[own[number]]
         known = scanned.stretches.setdefault(pod, stretch)
         if known is not None:
-            known.widen(stretch)
+            known.widen(stretch.first_us, stretch.last_us)
     scanned.first_lines.append(next_line + 1)
     scanned.sides |= report.sides
     scanned.shipped |= report.shipped
     lines = scanned.lines
-    lines.read += report.read
     lines.observations += report.observations
-    lines.ignored += report.ignored
+    lines.ignored += report.elsewhere + report.other
     lines.quarantined += report.quarantined
+    lines.read = lines.observations + lines.ignored + lines.quarantined
     room = 5 - len(scanned.refused)
     scanned.refused += [
         (chunk.source, next_line + 1 + index, reason) for index, reason in report.samples[:room]
@@ -273,7 +280,7 @@ def _second_pass(
         by_share.setdefault(file.name.partition("-")[0], []).append(file)
     tasks = list(by_share.values())
     tallies = tuple(Tally(limit) for _ in plan.policies)
-    arguments = (plan.policies, evidence, scanned.numbers, limit)
+    arguments = (plan.policies, evidence, scanned.kinds, limit)
     shares = _map(Reducer, arguments, _reduce, tasks, small=len(tasks) < 2)
     for done, share in enumerate(shares, 1):
         for number, tally in share.tallies.items():

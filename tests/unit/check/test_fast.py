@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.traits import Trait, outcome_traits
-from verifier.check.fast import ordinary
-from verifier.check.records import Record, to_line
+from verifier.check.fast import Ordinary, ordinary
+from verifier.check.records import Kind, Record, to_line
 from verifier.pairing.episodes import episodes
 from verifier.pairing.judge import judge
 from verifier.pairing.lines import MirrorGroup, Side, Terms, Verdict
@@ -22,48 +22,38 @@ def hop_bits(hops: int | None) -> int:
 
 
 @st.composite
-def records(draw: st.DrawFn) -> list[Record]:
+def keys(draw: st.DrawFn) -> tuple[list[Record], list[Kind]]:
     """Lines of one key, mostly ordinary, now and then odd."""
-    found = []
+    records, kinds = [], []
+    sides = [Side.CLIENT_LIVE, Side.SERVER_LIVE, Side.SERVER_MIRROR] * 3 + [Side.CLIENT_MIRROR]
+    odd = [(404, ""), (503, ""), (0, "DC"), (503, "UF"), (504, "UT")]
     for number in range(draw(st.integers(1, 8))):
-        side = draw(
-            st.sampled_from(
-                [Side.CLIENT_LIVE, Side.SERVER_LIVE, Side.SERVER_MIRROR] * 3 + [Side.CLIENT_MIRROR]
-            )
-        )
-        code, flags = draw(
-            st.sampled_from(
-                [(200, "")] * 6 + [(404, ""), (503, ""), (0, "DC"), (503, "UF"), (504, "UT")]
-            )
-        )
-        live_hops, shadow = draw(
-            st.sampled_from([(0, 0)] * 4 + [(None, 0), (0, Trait.SHADOW_HOST)])
-        )
-        hops = live_hops
-        if side == Side.SERVER_MIRROR and live_hops is not None:
+        side = draw(st.sampled_from(sides))
+        code, flags = draw(st.sampled_from([(200, "")] * 6 + odd))
+        hops, mark = draw(st.sampled_from([(0, 0)] * 4 + [(None, 0), (0, Trait.SHADOW_HOST)]))
+        if side == Side.SERVER_MIRROR and hops is not None:
             hops = draw(st.sampled_from([1, 1, 1, 0]))
         traits = outcome_traits("GET", code, flags, "") | hop_bits(hops)
         if side == Side.SERVER_MIRROR:
-            traits |= shadow
+            traits |= mark
         start = draw(st.sampled_from([0, 0, 1000, 2000, 40_000, 60_000, 4_999_000, 5_100_000]))
-        found.append(
-            Record(
-                b"k" * 16, number, start, draw(st.sampled_from([0, 3, 200])), traits, code,
-                int(side), 0, 0, 0, 0, 0, 0, number,
-            )
-        )  # fmt: skip
-    return found
+        duration = draw(st.sampled_from([0, 3, 200]))
+        records.append(Record(1, number, start, number, duration, 0, number))
+        kinds.append(Kind(0, code, traits, int(side), 0, 0, 0, 0))
+    return records, kinds
 
 
 @settings(max_examples=1500, deadline=None)
-@given(records())
-def test_short_way_gives_what_judging_gives(group: list[Record]) -> None:
+@given(keys())
+def test_short_way_gives_what_judging_gives(key: tuple[list[Record], list[Kind]]) -> None:
     """Whenever a key is called ordinary, judging it in full says the same."""
-    found = ordinary([tuple(record) for record in group], HORIZON_US)
+    records, kinds = key
+    found = ordinary([tuple(record) for record in records], dict(enumerate(kinds)), HORIZON_US)
     if found is None:
         return
 
-    judged = [judge(e, TERMS) for e in episodes([to_line(r) for r in group], HORIZON_US)]
+    lines = [to_line(record, kinds[record.kind]) for record in records]
+    judged = [judge(episode, TERMS) for episode in episodes(lines, HORIZON_US)]
 
     assert len(judged) == 1
     assert {Verdict.MATCHED: found.requests} == judged[0].counts
@@ -73,27 +63,27 @@ def test_short_way_gives_what_judging_gives(group: list[Record]) -> None:
     assert (found.control, found.lost) == (judged[0].control, judged[0].control_lost)
 
 
-def ordinary_record(side: Side, **fields: int) -> Record:
-    """A line without anything odd."""
-    hops = hop_bits(1 if side == Side.SERVER_MIRROR else 0)
-    base = Record(b"k" * 16, int(side), 0, 5, hops, 200, int(side), 0, 0, 0, 0, 0, 0, 0)
-    return base._replace(**fields)
+def short_way(*sides: tuple[Side, int]) -> Ordinary | None:
+    """The short way of lines without anything odd: (side, hops) of each."""
+    records = [Record(1, number, 0, number, 5, 0, number) for number in range(len(sides))]
+    kinds = [Kind(0, 200, hop_bits(hops), int(side), 0, 0, 0, 0) for side, hops in sides]
+    return ordinary([tuple(record) for record in records], dict(enumerate(kinds)), HORIZON_US)
 
 
 def test_one_request_with_its_copy_is_ordinary() -> None:
     """Sender's line, primary's line and copy take the short way."""
-    group = [
-        ordinary_record(side) for side in (Side.CLIENT_LIVE, Side.SERVER_LIVE, Side.SERVER_MIRROR)
-    ]
+    found = short_way((Side.CLIENT_LIVE, 0), (Side.SERVER_LIVE, 0), (Side.SERVER_MIRROR, 1))
 
-    assert ordinary([tuple(r) for r in group], HORIZON_US) == (1, 1, 0, 1, 0)
+    assert found == Ordinary(requests=1, paired=1, differs=0, control=1, lost=0)
+
+
+def test_page_that_calls_twice_is_ordinary() -> None:
+    """Two requests under one id with two copies take the short way."""
+    found = short_way(*[(Side.SERVER_LIVE, 0), (Side.SERVER_MIRROR, 1)] * 2)
+
+    assert found == Ordinary(requests=2, paired=2, differs=0, control=0, lost=0)
 
 
 def test_arrival_without_a_further_hop_is_not_ordinary() -> None:
     """An arrival that looks like live traffic is judged in full."""
-    group = [
-        ordinary_record(Side.SERVER_LIVE),
-        ordinary_record(Side.SERVER_MIRROR, traits=hop_bits(0)),
-    ]
-
-    assert ordinary([tuple(r) for r in group], HORIZON_US) is None
+    assert short_way((Side.SERVER_LIVE, 0), (Side.SERVER_MIRROR, 0)) is None
