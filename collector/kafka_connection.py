@@ -124,12 +124,16 @@ def connect(settings: KafkaSettings, group: str | None, client_id: str) -> Kafka
             # Its frames hold sockets that the client forgot to close.
             error.with_traceback(None)
             if isinstance(error, KafkaTimeoutError):
-                raise _no_connection(where, why.found or str(error)) from error
+                found = why.found or str(error)
+                raise _no_connection(where, found, settings.sasl_mechanism) from error
             raise as_our_error(error, where) from error
 
 
-def _no_connection(where: str, why: str) -> MirrorproofError:
+def _no_connection(where: str, why: str, sasl_mechanism: str | None) -> MirrorproofError:
     message = f"Kafka at {where}: no connection: {' '.join(why.split())}"
+    if sasl_mechanism and "disconnected" in why:
+        # The broker's refusal and the end of the connection arrive together, in any order.
+        message += "; are username, password and sasl_mechanism right?"
     wrong = any(part in why for part in _WRONG_SETTING)
     return UsageError(message) if wrong else Retryable(message)
 

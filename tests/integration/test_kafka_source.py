@@ -221,11 +221,12 @@ def test_records_come_over_scram(kafka: KafkaBroker, kafka_scram: Scram) -> None
         assert read_one(source, topic) == b"0"
 
 
-def test_a_wrong_password_is_a_matter_of_settings(kafka_scram: Scram) -> None:
-    """It is named, without the password."""
+def test_a_wrong_password_is_named(kafka_scram: Scram) -> None:
+    """As refused, or as likely where only the end of the connection was seen; without itself."""
     kind, message = refusal(**scram(kafka_scram, "hunter2"))
 
-    assert (kind, "Authentication" in message) == ("UsageError", True)
+    refused = kind == "UsageError" and "Authentication" in message
+    assert refused or "are username, password and sasl_mechanism right?" in message
     assert "hunter2" not in message
 
 

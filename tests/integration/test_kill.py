@@ -32,6 +32,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 KILLS = 10
 PARTITIONS = 2
 DEADLINE_S = 90.0
+AHEAD = 40_000
+"""Lines that production may be ahead: enough that the collector is never idle."""
 REPOSITORY = Path(__file__).parents[2]
 POLICY = """\
 apiVersion: networking.istio.io/v1
@@ -55,10 +57,14 @@ class Production(Thread):
         self.ended = Event()
         self.ledger: list[str] = []
         self.sent = [0] * PARTITIONS
+        self.limit = AHEAD
 
     def run(self) -> None:
         number = 0
         while not self.ended.is_set():
+            if number >= self.limit:  # leaves the processor to the collector
+                self.ended.wait(0.02)
+                continue
             futures = []
             for _ in range(200):
                 partition, request_id = number % PARTITIONS, f"ledger-{number}"
@@ -70,7 +76,6 @@ class Production(Thread):
                 future.get(timeout=30)
                 self.ledger.append(request_id)
                 self.sent[partition] += 1
-            self.ended.wait(0.02)  # leaves the processor to the collector
         self._producer.close()
 
 
@@ -130,19 +135,27 @@ class Store:
             return tuple(int(found) for found in connection.execute(query).fetchall()[0])
 
 
-def start_collector(broker: KafkaBroker, topic: str, url: str, folder: Path) -> subprocess.Popen:
-    """The real command, in a process of its own."""
+@contextlib.contextmanager
+def collector(
+    broker: KafkaBroker, topic: str, url: str, folder: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The real command, in a process of its own, gone at the end of the block."""
     arguments = ["collect", "--bootstrap-servers", broker.bootstrap, "--topic", topic]
     arguments += ["--partitions", f"0-{PARTITIONS - 1}", "--database-url", url]
     arguments += ["--policy", str(folder / "policy.yaml")]
     with (folder / "collector.log").open("ab") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-c", "from verifier.cli import main; main()", *arguments],
             stderr=log,
-            # Small batches: more transactions to be killed in.
-            env={**os.environ, "MIRRORPROOF_KAFKA__BATCH_RECORDS": "100"},
+            # Small batches: many transactions to be killed in.
+            env={**os.environ, "MIRRORPROOF_KAFKA__BATCH_RECORDS": "500"},
             cwd=REPOSITORY,
         )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
 
 
 def wait_until(true: Callable[[], bool], what: str, log: Path) -> None:
@@ -153,7 +166,9 @@ def wait_until(true: Callable[[], bool], what: str, log: Path) -> None:
         time.sleep(0.02)
 
 
-def kill_in_transaction(process: subprocess.Popen, store: Store, chance: random.Random) -> None:
+def kill_in_transaction(
+    process: subprocess.Popen[bytes], store: Store, chance: random.Random
+) -> None:
     """Stops the process again and again until it stands in an open transaction; then kills it.
 
     A stopped process cannot commit between the look and the kill.
@@ -168,7 +183,6 @@ def kill_in_transaction(process: subprocess.Popen, store: Store, chance: random.
     else:
         pytest.fail("the collector never had a transaction open")
     process.kill()
-    process.wait(10)
 
 
 def test_kill_dash_nine_loses_and_doubles_nothing(
@@ -184,18 +198,18 @@ def test_kill_dash_nine_loses_and_doubles_nothing(
     try:
         for _ in range(KILLS):
             before = sum(store.offsets())
-            process = start_collector(kafka, topic, migrated_database_url, tmp_path)
-            wait_until(lambda at=before: sum(store.offsets()) > at, "no progress", log)
-            kill_in_transaction(process, store, chance)
+            production.limit = before + AHEAD
+            with collector(kafka, topic, migrated_database_url, tmp_path) as process:
+                wait_until(lambda at=before: sum(store.offsets()) > at, "no progress", log)
+                kill_in_transaction(process, store, chance)
     finally:
         production.ended.set()
         production.join(60)
 
-    process = start_collector(kafka, topic, migrated_database_url, tmp_path)
-    wait_until(lambda: store.offsets() == production.sent, "the rest was not read", log)
-    process.terminate()
-
-    assert process.wait(30) == 0
+    with collector(kafka, topic, migrated_database_url, tmp_path) as process:
+        wait_until(lambda: store.offsets() == production.sent, "the rest was not read", log)
+        process.terminate()
+        assert process.wait(30) == 0
     found = store.ids()
     lost = set(production.ledger) - set(found)
     doubled = {request_id: times for request_id, times in found.items() if times > 1}
