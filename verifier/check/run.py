@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import gc
-import multiprocessing
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -20,8 +16,9 @@ from verifier.check.context import settle_log_loss, settle_surplus
 from verifier.check.evidence import PolicyEvidence, weigh
 from verifier.check.kinds import Stretch
 from verifier.check.plan import Plan
+from verifier.check.pool import map_tasks
 from verifier.check.records import Kind
-from verifier.check.reduce import Reducer, Share
+from verifier.check.reduce import Reducer
 from verifier.check.scan import ChunkReport, Scanner
 from verifier.check.sources import Chunk, Source, chunks, open_sources
 from verifier.check.tally import Tally
@@ -83,46 +80,6 @@ class _Scanned(msgspec.Struct):
     access_logs: list[int] = []
 
 
-_work: Any = None  # the scanner or reducer of this worker process
-
-
-def _prepare(make: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """Sets this process up. Records form no cycles, so collecting garbage only costs time."""
-    global _work
-    if multiprocessing.parent_process() is not None:
-        gc.disable()
-    _work = make(*arguments)
-
-
-def _scan(task: tuple[int, Chunk]) -> ChunkReport:
-    report: ChunkReport = _work.scan(*task)
-    return report
-
-
-def _reduce(files: list[Path]) -> Share:
-    share: Share = _work.reduce(files)
-    return share
-
-
-def _map(
-    make: Callable[..., Any],
-    arguments: tuple[Any, ...],
-    work: Callable[[Any], Any],
-    tasks: Iterable[Any],
-    *,
-    small: bool,
-) -> Iterator[Any]:
-    """Runs tasks in order, here when there is little to do, else on all cores."""
-    workers = 1 if small else os.cpu_count() or 1
-    if workers == 1:
-        _prepare(make, arguments)
-        yield from map(work, tasks)
-        return
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(workers, context, _prepare, (make, arguments)) as pool:
-        yield from pool.map(work, tasks)
-
-
 @contextmanager
 def check(
     policies: tuple[Policy, ...],
@@ -165,16 +122,26 @@ def check(
             for number in range(len(policies))
         )
         tallies = _second_pass(plan, evidence, scanned, spill, limit, progress)
-        yield Outcome(
-            policies,
-            tallies,
-            scanned.lines,
-            sources,
-            parts,
-            scanned.first_lines,
-            scanned.pods,
-            scanned.refused,
-        )
+        yield _outcome(policies, tallies, sources, parts, scanned)
+
+
+def _outcome(
+    policies: tuple[Policy, ...],
+    tallies: tuple[Tally, ...],
+    sources: tuple[Source, ...],
+    parts: list[Chunk],
+    scanned: _Scanned,
+) -> Outcome:
+    return Outcome(
+        policies,
+        tallies,
+        scanned.lines,
+        sources,
+        parts,
+        scanned.first_lines,
+        scanned.pods,
+        scanned.refused,
+    )
 
 
 def _first_pass(
@@ -191,10 +158,8 @@ def _first_pass(
         shares *= 2
     scanned = _Scanned(LineCounts(), access_logs=[0] * len(sources))
     numbers: dict[tuple[str, str], int] = {}
-    reports = _map(
-        Scanner,
-        (plan, sources, spill, shares),
-        _scan,
+    reports = map_tasks(
+        lambda: Scanner(plan, sources, spill, shares).scan,
         list(enumerate(parts)),
         small=total < _SMALL_BYTES,
     )
@@ -280,9 +245,12 @@ def _second_pass(
         by_share.setdefault(file.name.partition("-")[0], []).append(file)
     tasks = list(by_share.values())
     tallies = tuple(Tally(limit) for _ in plan.policies)
-    arguments = (plan.policies, evidence, scanned.kinds, limit)
-    shares = _map(Reducer, arguments, _reduce, tasks, small=len(tasks) < 2)
-    for done, share in enumerate(shares, 1):
+    judged = map_tasks(
+        lambda: Reducer(plan.policies, evidence, scanned.kinds, limit).reduce,
+        tasks,
+        small=len(tasks) < 2,
+    )
+    for done, share in enumerate(judged, 1):
         for number, tally in share.tallies.items():
             tallies[number].merge(tally)
         scanned.lines.repeated += share.repeated

@@ -83,13 +83,13 @@ class Scanner:
         self._known: Final = Kinds()
         self._identities: Final = [Identity(pod=source.pod) for source in sources]
 
-    def scan(self, number: int, chunk: Chunk) -> ChunkReport:
+    def scan(self, task: tuple[int, Chunk]) -> ChunkReport:
         """Reads one chunk.
 
         Args:
-            number: The chunk's own number.
-            chunk: Where it is.
+            task: The chunk's own number, and where it is.
         """
+        number, chunk = task
         report = ChunkReport(self._worker)
         source = self._identities[chunk.source]
         lines = read_chunk(self._sources[chunk.source], chunk)

@@ -31,7 +31,10 @@ def _global(
         raise typer.Exit
 
 
-def _register() -> None:
+def register_all() -> None:
+    """Adds all commands to `app`, once."""
+    if app.registered_commands:
+        return
     for name in _COMMANDS:
         import_module(f"verifier.cli.{name}").register(app)
 
@@ -41,7 +44,7 @@ def main() -> None:
 
     Exit status: 0 done or proven, 1 violated, 2 wrong usage or unreadable input, 3 not proven.
     """
-    _register()
+    register_all()
     try:
         app()
     except MirrorproofError as error:
