@@ -68,13 +68,7 @@ def demo(
     from verifier.demo.run import DemoOptions, run_demo
     from verifier.demo.screen import open_screen
 
-    options = DemoOptions(
-        exit_after_s=exit_after,
-        bootstrap=bootstrap_servers,
-        database_url=database_url,
-        rate=rate,
-        keep=keep,
-    )
+    options = DemoOptions(exit_after, bootstrap_servers, database_url, rate, keep)
     raise typer.Exit(run_demo(options, open_screen()))
 
 
