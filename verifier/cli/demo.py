@@ -49,9 +49,7 @@ def demo(
             "makes a schema and drops it at its end. [dim]Default: SQLite, temporary[/dim]",
         ),
     ] = None,
-    rate: Annotated[
-        float, typer.Option(min=1, max=300, metavar="CALLS", help="Calls a second.")
-    ] = 60.0,
+    rate: Annotated[float, typer.Option(min=1, max=300, help="Calls a second.")] = 60.0,
     keep: Annotated[
         Path | None,
         typer.Option(
@@ -68,7 +66,13 @@ def demo(
     from verifier.demo.run import DemoOptions, run_demo
     from verifier.demo.screen import open_screen
 
-    options = DemoOptions(exit_after, bootstrap_servers, database_url, rate, keep)
+    options = DemoOptions(
+        exit_after_s=exit_after,
+        bootstrap=bootstrap_servers,
+        database_url=database_url,
+        rate=rate,
+        keep=keep,
+    )
     raise typer.Exit(run_demo(options, open_screen()))
 
 
