@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from collector.records import Role
 from tests.settling import PODS, SECOND, SUBSETS, Given, key_of
 from verifier.check.context import settle_surplus
 from verifier.check.tally import Tally
@@ -33,7 +34,11 @@ class Oracle:
         every = [line for found in self._keys.values() for line in found]
         self._senders = {x.start_us // SECOND for x in every if x.side in CLIENTS}
         self._primary = {x.start_us // SECOND for x in every if x.side is Side.SERVER_LIVE}
-        served = {self._versions.destination(PODS[x.pod.partition("@")[0]]) for x in lines}
+        served = {
+            self._versions.destination(PODS[x.pod.partition("@")[0]])
+            for x in lines
+            if x.real_role is Role.SERVER
+        }
         self._spoke = [to in served for to in mirror_destinations(policy)]
 
     def _line(self, given: Given, number: int) -> Line | None:

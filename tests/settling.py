@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,12 +139,13 @@ class World:
             record_versions(connection, records, self.now_us if at_us is None else at_us)
 
     def write(
-        self, lines: Sequence[Given], *, partition: int = 0, watermark_us: int | None = None
+        self, lines: Sequence[Given], *, partition: int = 0, connection: Any = None
     ) -> None:
         """Writes a batch with these lines, as the collector does in one transaction."""
         begin = self._offsets.get(partition, 0)
         end = self._offsets[partition] = begin + max(1, len(lines))
-        with writing(self.engine) as connection:
+        own = writing(self.engine) if connection is None else nullcontext(connection)
+        with own as connection:
             numbers = _Numbers(connection)
             starts = [line.start_us for line in lines]
             batch_id = connection.execute(
@@ -165,7 +167,7 @@ class World:
             if rows:
                 connection.execute(insert(observation), rows)
             ends = [line.start_us + line.duration_us for line in lines]
-            known = watermark_us if watermark_us is not None else max(ends, default=None)
+            known = max(ends, default=None)
             self._place(connection, partition, next_offset=end, watermark_us=known)
 
     def _row(self, numbers: _Numbers, line: Given, batch_id: int, offset: int) -> dict[str, Any]:

@@ -155,7 +155,7 @@ pod_hour: Final = Table(
     metadata,
     Column("pod_id", Integer, primary_key=True, autoincrement=False),
     Column("hour_us", BigInteger, primary_key=True, autoincrement=False),
-    comment="pods that logged in an hour",
+    comment="pods that received requests in an hour",
 )
 
 verifier_lease: Final = Table(

@@ -199,7 +199,7 @@ def _create_progress() -> None:
         Column("pod_id", Integer(), autoincrement=False, nullable=False),
         Column("hour_us", BigInteger(), autoincrement=False, nullable=False),
         PrimaryKeyConstraint("pod_id", "hour_us", name=op.f("pk_pod_hour")),
-        comment="pods that logged in an hour",
+        comment="pods that received requests in an hour",
     )
     op.create_table(
         "verifier_lease",

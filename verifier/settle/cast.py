@@ -87,7 +87,7 @@ class Cast:
         return self._mirrors.index(serves) if serves in self._mirrors else None
 
     def mirror_pods(self) -> tuple[tuple[int, ...], ...]:
-        """The pods of each mirror group that were ever seen."""
+        """The pods that may be of each mirror group by name or labels, senders among them."""
         pods = self._directory.pods
         if len(pods) != self._pods_seen:
             serves = {number: self._versions.destination(one) for number, one in pods.items()}

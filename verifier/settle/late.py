@@ -15,6 +15,7 @@ from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.db.tables import batch, observation, position
+from collector.records import Role
 from verifier.pairing.doubt import REACH_US
 from verifier.settle.chains import LONGEST_US, chains
 from verifier.settle.presence import AFTER_US, BEFORE_US
@@ -97,12 +98,16 @@ def advance(connection: Connection, batches: Sequence[NewBatch]) -> None:
 
 
 def note_pods(connection: Connection, batches: Sequence[NewBatch]) -> None:
-    """Notes in which hours pods logged."""
+    """Notes in which hours pods received requests. Senders' names may look like a mirror's."""
     c = observation.c
     hour = (c.start_us // HOUR_US).label("hour")
     seen: set[tuple[int, int]] = set()
     for ids in _portions([one.id for one in batches if one.min_start_us is not None]):
-        query = select(c.pod_id, hour).where(c.batch_id.in_(ids)).group_by(c.pod_id, hour)
+        query = (
+            select(c.pod_id, hour)
+            .where(c.batch_id.in_(ids), c.role == int(Role.SERVER))
+            .group_by(c.pod_id, hour)
+        )
         seen.update((row[0], row[1] * HOUR_US) for row in connection.execute(query))
     c = pod_hour.c
     query = select(c.pod_id, c.hour_us).where(c.hour_us.in_(sorted({hour for _, hour in seen})))

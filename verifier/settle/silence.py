@@ -22,9 +22,9 @@ class Silence(msgspec.Struct, frozen=True):
     """What is known of the mirrors' logs of one policy.
 
     Attributes:
-        mirrors: The pods of each mirror group that were ever seen.
+        mirrors: The pods of each mirror group that ever received a request.
         pods: Who they are.
-        hours: The hours (their starts, µs) in which each of them logged, in order.
+        hours: The hours (their starts, µs) in which each of them received any, in order.
         node_life: Until when the log path of a (cluster, node) is known to be alive, µs.
         horizon_us: The policy's horizon: how long after its request a copy is written.
         filed: Mirror groups with a pod whose log was given as a file: it is complete, also when

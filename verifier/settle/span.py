@@ -192,12 +192,13 @@ class Judge:
             return self._silences[version.id]
         if self._evidence is None:
             self._evidence = _hours(self._connection), _life(self._connection)
+        hours, life = self._evidence
         cast = self._cast(version)
         self._silences[version.id] = Silence(
-            cast.mirror_pods(),
+            tuple(tuple(pod for pod in pods if pod in hours) for pods in cast.mirror_pods()),
             self._directory.pods,
-            self._evidence[0],
-            self._evidence[1],
+            hours,
+            life,
             version.policy.rules.horizon_us,
             frozenset(
                 mirror

@@ -1,0 +1,95 @@
+"""Silence: a quiet mirror, told from a mirror whose log does not arrive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from collector.records import Identity
+from verifier.pairing.lines import Reason
+from verifier.settle.silence import HOUR_US, Silence
+
+T = 1_000 * HOUR_US + 5_000_000
+HERE = T // HOUR_US * HOUR_US
+HORIZON = 5_000_000
+
+
+def silence(**fields: Any) -> Silence:
+    """Two mirror pods on two nodes, both alive until now."""
+    values: dict[str, Any] = {
+        "mirrors": ((1, 2),),
+        "pods": {1: Identity("a", node="n1"), 2: Identity("b", node="n2")},
+        "hours": {1: (HERE,), 2: (HERE,)},
+        "node_life": {("", "n1"): T + HORIZON, ("", "n2"): T + HORIZON},
+        "horizon_us": HORIZON,
+    }
+    return Silence(**(values | fields))
+
+
+def test_what_lacks_on_living_nodes_is_missing() -> None:
+    """Both nodes' logs were alive when the copy should have been written."""
+    assert silence().hole(0, T) is None
+
+
+def test_a_dead_node_leaves_a_hole() -> None:
+    """Nobody knows whether the copy arrived there."""
+    dead = silence(node_life={("", "n1"): T + HORIZON, ("", "n2"): T})
+
+    assert dead.hole(0, T) is Reason.MIRROR_LOG_INCOMPLETE
+
+
+def test_a_pod_without_node_is_as_alive_as_its_partition() -> None:
+    """Shippers that name no node prove nothing by it."""
+    pods = {1: Identity("a"), 2: Identity("b", node="n2")}
+
+    assert silence(pods=pods).hole(0, T) is None
+
+
+def test_a_pod_not_seen_for_an_hour_does_not_count() -> None:
+    """It was scaled down: its dead node makes no hole."""
+    scaled_down = silence(
+        hours={1: (HERE,), 2: (HERE - 2 * HOUR_US,)}, node_life={("", "n1"): T + HORIZON}
+    )
+
+    assert scaled_down.hole(0, T) is None
+
+
+def test_a_mirror_switched_off_for_hours_still_misses_copies() -> None:
+    """Its last pods count on while their nodes live: drift must not heal by time."""
+    quiet = silence(hours={1: (HERE - 9 * HOUR_US,), 2: (HERE - 20 * HOUR_US,)})
+
+    assert quiet.hole(0, T) is None
+
+
+def test_a_mirror_that_never_logged_is_silent() -> None:
+    """Mirroring is off, or its logs do not arrive."""
+    assert silence(mirrors=((),)).hole(0, T) is Reason.MIRROR_SILENT
+
+
+def test_a_mirror_whose_log_was_given_as_a_file_is_not_silent() -> None:
+    """An empty file is a complete log."""
+    assert silence(mirrors=((),), filed=frozenset({0})).hole(0, T) is None
+
+
+def test_a_window_waits_until_the_nodes_prove_alive() -> None:
+    """It is over once they lived a horizon after the last doubt."""
+    dead = silence(node_life={("", "n1"): T + HORIZON})
+    waits = dead.recheck_us([(Reason.MIRROR_LOG_INCOMPLETE, T)])
+
+    assert waits == T + HORIZON
+    assert not dead.is_over(waits, T)
+    assert silence().is_over(waits, T)
+
+
+def test_a_window_of_a_silent_mirror_waits_for_its_first_word() -> None:
+    """It does not look again and again while nothing changed."""
+    silent = silence(mirrors=((1, 2), ()))
+    waits = silent.recheck_us([(Reason.MIRROR_SILENT, T)])
+
+    assert waits is not None
+    assert not silent.is_over(waits, T)
+    assert silence(mirrors=((1, 2), (1,))).is_over(waits, T)
+
+
+def test_a_window_without_doubts_waits_for_nothing() -> None:
+    """Nothing is flagged."""
+    assert silence().recheck_us([]) is None
