@@ -8,14 +8,23 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, delete, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.db.dimensions import identity_digest
 from collector.db.engine import writing
 from collector.db.partitions import Partitions
 from collector.db.policies import record_versions
-from collector.db.tables import batch, destination, host, node_life, observation, pod, position
+from collector.db.tables import (
+    batch,
+    destination,
+    host,
+    metadata,
+    node_life,
+    observation,
+    pod,
+    position,
+)
 from collector.observation import Destination
 from collector.records import Identity, Role
 from verifier.policies.model import Mirror, Policy, Rules, Weighted
@@ -138,9 +147,7 @@ class World:
             records = [to_record(policy) for policy in policies]
             record_versions(connection, records, self.now_us if at_us is None else at_us)
 
-    def write(
-        self, lines: Sequence[Given], *, partition: int = 0, connection: Any = None
-    ) -> None:
+    def write(self, lines: Sequence[Given], *, partition: int = 0, connection: Any = None) -> None:
         """Writes a batch with these lines, as the collector does in one transaction."""
         begin = self._offsets.get(partition, 0)
         end = self._offsets[partition] = begin + max(1, len(lines))
@@ -288,3 +295,15 @@ def written(engine: Engine, table: Any, *, without: Iterable[str] = ()) -> list[
     with engine.connect() as connection:
         rows = connection.execute(select(table).order_by(table.c.id)).mappings()
         return [{k: v for k, v in row.items() if k not in left_out} for row in rows]
+
+
+def emptied(engine: Engine) -> Engine:
+    """The database without any rows."""
+    with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            names = ", ".join(table.name for table in metadata.sorted_tables)
+            connection.execute(text(f"TRUNCATE {names}"))
+        else:
+            for table in metadata.sorted_tables:
+                connection.execute(delete(table))
+    return engine

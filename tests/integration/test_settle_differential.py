@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, delete, select, text
+from sqlalchemy import Engine, select
 
-from collector.db.engine import open_engine, writing
-from collector.db.tables import metadata
+from collector.db.engine import open_engine
 from tests.settle_lines import POLICIES, lines
 from tests.settle_oracle import Oracle, numbers, summed
-from tests.settling import SECOND, Given, World
+from tests.settling import SECOND, Given, World, emptied
 from verifier.policies.model import Policy
 from verifier.settle.tick import TickRules
 from verifier.settle.watermark import EvidenceRules
@@ -34,18 +33,6 @@ def engine(migrated_database_url: str) -> Iterator[Engine]:
     found = open_engine(migrated_database_url)
     yield found
     found.dispose()
-
-
-def emptied(engine: Engine) -> Engine:
-    """The database without any rows."""
-    with writing(engine) as connection:
-        if engine.dialect.name == "postgresql":
-            names = ", ".join(table.name for table in metadata.sorted_tables)
-            connection.execute(text(f"TRUNCATE {names}"))
-        else:
-            for table in metadata.sorted_tables:
-                connection.execute(delete(table))
-    return engine
 
 
 def world(engine: Engine, policy: Policy, size_s: int = 10, *, set_wise: bool = True) -> World:
