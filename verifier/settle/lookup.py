@@ -16,7 +16,7 @@ from verifier.policies.resolve import Unknown
 from verifier.settle.cast import Cast, Directory
 from verifier.settle.presence import Presence, look, sort
 from verifier.settle.report import lines_of
-from verifier.settle.simple import reach_us
+from verifier.settle.simple_keys import reach_us
 from verifier.settle.span import Judge
 from verifier.settle.versions import Version, VersionStore
 from verifier.settle.windows import Span

@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Row,
+    bindparam,
+    func,
+    select,
+    text,
+)
 
 from collector.db.tables import observation
 from verifier.settle.chains import LONGEST_US, chains, needed
-from verifier.settle.simple import reach_us
+from verifier.settle.simple_keys import reach_us
 from verifier.settle.windows import Span
 from verifier.tables import LONG_LINE
 
-KEYS_AT_ONCE: Final = 2_000
+KEYS_AT_ONCE: Final = 10_000
 """Bounds memory, and the parameters of a statement (SQLite: 32766)."""
 
 Rows = dict[bytes, list[Row[Any]]]
@@ -74,7 +84,7 @@ def _read(connection: Connection, keys: Collection[bytes], span: Span, long_span
     """The rows of keys that start in a span, and the long ones that started before it."""
     c = observation.c
     found: Rows = {}
-    of_keys = c.key.in_(sorted(keys))
+    of_keys = _is_among(connection, sorted(keys))
     for where in (
         (c.start_us >= span.start_us, c.start_us < span.end_us),
         (text(LONG_LINE), c.start_us >= long_span.start_us, c.start_us < long_span.end_us),
@@ -82,3 +92,13 @@ def _read(connection: Connection, keys: Collection[bytes], span: Span, long_span
         for row in connection.execute(select(observation).where(of_keys, *where)):
             found.setdefault(row.key, []).append(row)
     return found
+
+
+def _is_among(connection: Connection, keys: Sequence[bytes]) -> ColumnElement[bool]:
+    """Whether a row has one of many keys."""
+    key = observation.c.key
+    if connection.dialect.name != "postgresql":
+        return key.in_(keys)
+    # A hash join; a long IN list is searched from its beginning for every row.
+    array = bindparam("keys", keys, ARRAY(LargeBinary))
+    return key.in_(select(func.unnest(array)))

@@ -22,6 +22,7 @@ from verifier.settle.judging import KeyJudge, Surroundings
 from verifier.settle.presence import look, sort
 from verifier.settle.rows import keys_in, read_rows
 from verifier.settle.silence import Silence
+from verifier.settle.simple_keys import Plan, reach_us
 from verifier.settle.versions import Version, Versions
 from verifier.settle.windows import SECOND_US, Span
 from verifier.sides import mirror_groups
@@ -103,7 +104,7 @@ class Judge:
             return {}
         own = self._versions.of(name)
         horizon_us = max(version.policy.rules.horizon_us for version in own)
-        reach = simple.reach_us(horizon_us)
+        reach = reach_us(horizon_us)
         seen = look(self._connection, hosts, span, reach)
         if not any(span.start_us <= second * SECOND_US + SECOND_US - 1 for second, _ in seen):
             return {}
@@ -146,7 +147,7 @@ class Judge:
         size_us: int,
         hosts: list[int],
         around: Mapping[int, Surroundings],
-    ) -> simple.Plan | None:
+    ) -> Plan | None:
         """How to judge set-wise; None where the version, the route or the mirrors forbid it."""
         version = self._only_version(name, span, hosts)
         if version is None or not self._set_wise:
@@ -156,7 +157,7 @@ class Judge:
             return None
         known = around[version.id]
         parts = {kind: known.cast.part(*kind) for kind in known.presence.kinds}
-        return simple.Plan(
+        return Plan(
             span=span,
             size_us=size_us,
             hosts=hosts,
@@ -168,7 +169,7 @@ class Judge:
 
     def _only_version(self, name: str, span: Span, hosts: list[int]) -> Version | None:
         """The version that judges every line around a span, on hosts that are all its own."""
-        reach = simple.reach_us(max(v.policy.rules.horizon_us for v in self._versions.of(name)))
+        reach = reach_us(max(v.policy.rules.horizon_us for v in self._versions.of(name)))
         begin, end = span.start_us - reach, span.end_us + reach
         eras = self._versions.eras(begin, end)
         if len(eras) != 1 or name not in eras[0].versions:
