@@ -1,0 +1,99 @@
+"""Verdicts that the surroundings decide: surplus in doubt, log loss, holes, unknown routes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.factories import arrival, attempt, terms
+from verifier.pairing.doubt import (
+    REACH_US,
+    Failures,
+    doubt_holes,
+    doubt_route,
+    explained_by_loss,
+    scattered,
+)
+from verifier.pairing.judge import judge
+from verifier.pairing.lines import Reason, Verdict
+
+
+@pytest.mark.parametrize("lost", [0, 1, 5, 100])
+def test_nothing_missing_needs_no_explanation(lost: int) -> None:
+    """Without missing copies, lost lines explain none."""
+    assert explained_by_loss(0, 1000, 1000, lost) == 0
+
+
+def test_without_lost_lines_nothing_is_explained() -> None:
+    """A control group that lost nothing leaves every missing copy missing."""
+    assert explained_by_loss(7, 1000, 1000, 0) == 0
+
+
+def test_as_many_missing_as_lost_are_all_explained() -> None:
+    """Ten lost lines of a thousand explain ten missing copies of a thousand."""
+    assert explained_by_loss(10, 1000, 1000, 10) == 10
+
+
+def test_outage_beside_log_loss_stays_missing() -> None:
+    """Of 400 missing copies, a loss of one per cent explains about ten of a thousand."""
+    assert explained_by_loss(400, 1000, 1000, 10) == 10
+
+
+def test_large_loss_explains_no_more_than_is_missing() -> None:
+    """Never more copies are explained than are missing."""
+    assert explained_by_loss(3, 1000, 100, 90) == 3
+
+
+def test_failures_in_a_row_are_no_scattered_loss() -> None:
+    """Copies without a request that crowd in few seconds count little as lost lines."""
+    assert scattered(failing_seconds=3, failures=300, seconds=600) == 3
+
+
+def test_failures_in_nearly_all_seconds_are_scattered_loss() -> None:
+    """Copies without a request all over the run all count as lost lines."""
+    assert scattered(failing_seconds=600, failures=900, seconds=600) == 900
+
+
+def test_failures_reach_ten_seconds() -> None:
+    """A copy without a request throws doubt on what happens ten seconds around it."""
+    failures = Failures([1000])
+
+    assert failures.near(1000_000_000 + REACH_US)
+    assert failures.near(1000_000_000 - REACH_US)
+    assert not failures.near(1000_000_000 + 2 * REACH_US)
+
+
+def test_missing_copy_in_a_hole_is_unverifiable() -> None:
+    """Where the mirror's log has a hole, what lacks is unverifiable with that reason."""
+    judged = judge([attempt()], terms())
+
+    doubt_holes(judged, lambda _mirror, _start: Reason.MIRROR_LOG_INCOMPLETE)
+
+    assert {v: n for v, n in judged.counts.items() if n} == {Verdict.UNVERIFIABLE: 1}
+    assert judged.findings[0].reason is Reason.MIRROR_LOG_INCOMPLETE
+
+
+def test_missing_copy_without_a_hole_stays_missing() -> None:
+    """Where the mirror's log is complete, what lacks is missing."""
+    judged = judge([attempt()], terms())
+
+    doubt_holes(judged, lambda _mirror, _start: None)
+
+    assert judged.counts == {Verdict.MISSING: 1}
+
+
+def test_copy_that_came_shows_its_route() -> None:
+    """On an unknown route a matched request stays matched."""
+    judged = judge([attempt(), arrival(xff=1)], terms())
+
+    doubt_route(judged)
+
+    assert {v: n for v, n in judged.counts.items() if n} == {Verdict.MATCHED: 1}
+
+
+def test_copy_that_lacks_on_an_unknown_route_is_unverifiable() -> None:
+    """On an unknown route a request without a copy is unverifiable."""
+    judged = judge([attempt()], terms())
+
+    doubt_route(judged)
+
+    assert judged.findings[0].reason is Reason.ROUTE_UNKNOWN
