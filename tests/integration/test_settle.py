@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine
 
 from collector.db.engine import open_engine, reading
-from collector.db.tables import batch
 from tests.settling import HOST, NOW, SECOND, Given, World, make_policy, request, written
 from verifier.policies.model import Condition, Rules, StringMatch
 from verifier.settle.report import latest_windows, lines_of, totals
+from verifier.settle.tick import TickRules
 from verifier.settle.transaction import settling
+from verifier.settle.watermark import EvidenceRules
 from verifier.tables import finding, settled_window
 
 pytestmark = pytest.mark.integration
@@ -190,18 +191,43 @@ def test_findings_keep_their_lines_and_where_they_were_read(world: World) -> Non
     ]
 
 
-def test_more_findings_than_the_limit_are_counted_only(world: World) -> None:
-    """An outage fills counts, not the disk."""
-    world.ticker._rules = world.rules.__class__(
-        window_us=10 * SECOND, evidence=world.rules.evidence, max_findings=3
+def limited(engine: Engine, max_findings: int) -> World:
+    """A world that keeps few findings."""
+    rules = TickRules(
+        window_us=10 * SECOND,
+        evidence=EvidenceRules(max_age_us=20 * SECOND, allowance_us=5 * SECOND),
+        max_findings=max_findings,
     )
-    lines = [line for key in range(10) for line in request(key, NOW + key * 1_000)[:2]]
-    world.write([*lines, Given(pod="mirror0", key=99, start_us=NOW)])
+    found = World(engine, rules=rules)
+    found.declare(POLICY)
+    return found
+
+
+def lacking(count: int) -> list[Given]:
+    """So many requests without their copy."""
+    return [line for key in range(count) for line in request(key, NOW + key * 1_000)[:2]]
+
+
+def test_more_findings_than_the_limit_are_counted_only(engine: Engine) -> None:
+    """An outage fills counts, not the disk; the first findings are kept."""
+    world = limited(engine, 3)
+    world.write([*lacking(10), *request(99, NOW)])
     world.settle_all()
 
     (row,) = windows(world)
-    assert (row["missing"], row["findings"]) == (10, 3)
-    assert len(written(world.engine, finding)) == 3
+    assert (row["requests"], row["missing"], row["findings"]) == (11, 10, 3)
+    assert [f["request_id"] for f in written(engine, finding)] == ["id-0", "id-1", "id-2"]
+
+
+def test_a_dead_node_excuses_also_what_is_only_counted(engine: Engine) -> None:
+    """Every request is looked at where the mirror's log has a hole."""
+    world = limited(engine, 3)
+    world.write([*lacking(10), Given(pod="mirror0@n1", key=99, start_us=NOW)])
+    world.alive("n1", NOW)
+    world.settle_all()
+
+    (row,) = windows(world)
+    assert (row["missing"], row["unverifiable"], row["findings"]) == (0, 10, 3)
 
 
 def test_what_lacks_on_a_dead_node_is_unverifiable_until_it_lives(world: World) -> None:
@@ -384,7 +410,8 @@ def test_another_window_size_continues_where_the_old_one_ended(world: World) -> 
     """What is settled keeps its size; late lines find it."""
     world.write(request(1, NOW))
     world.settle_all(60)
-    bigger = World(world.engine, now_us=world.now_us, rules=_sized(30))
+    rules = TickRules(window_us=30 * SECOND, evidence=world.rules.evidence)
+    bigger = World(world.engine, now_us=world.now_us, rules=rules)
     bigger._offsets, bigger._line_ids = world._offsets, world._line_ids
     bigger.write([*request(2, NOW + 5 * SECOND), *request(3, bigger.now_us)])
 
@@ -393,17 +420,6 @@ def test_another_window_size_continues_where_the_old_one_ended(world: World) -> 
     said = [(w["start_us"] - NOW, w["size_us"], w["revision"]) for w in windows(world)]
     assert said[:2] == [(0, 10 * SECOND, 1), (0, 10 * SECOND, 2)]
     assert said[2][1] == 30 * SECOND
-
-
-def _sized(size_s: int) -> Any:
-    return (
-        World.__dataclass_fields__["rules"]
-        .default_factory()
-        .__class__(  # type: ignore[misc]
-            window_us=size_s * SECOND,
-            evidence=World.__dataclass_fields__["rules"].default_factory().evidence,  # type: ignore[misc]
-        )
-    )
 
 
 def test_a_tick_writes_nothing_when_nothing_is_new(world: World) -> None:

@@ -14,6 +14,8 @@ import msgspec
 
 from collector.records import Identity
 from verifier.pairing.lines import Reason
+from verifier.pairing.requests import SLACK_US
+from verifier.settle.windows import Span
 
 HOUR_US: Final = 3_600_000_000
 
@@ -50,6 +52,14 @@ class Silence(msgspec.Struct, frozen=True):
         until = start_us + self.horizon_us
         alive = all(self._alive_us(pod) >= until for pod in self._running(mirror, start_us))
         return None if alive else Reason.MIRROR_LOG_INCOMPLETE
+
+    def is_clear(self, span: Span) -> bool:
+        """Whether there is no hole at any mirror for requests of a whole span."""
+        ends = (span.start_us, span.end_us + SLACK_US)
+        if ends[0] // HOUR_US != ends[1] // HOUR_US:
+            return False  # other pods may count
+        mirrors = range(len(self.mirrors))
+        return all(self.hole(mirror, end) is None for mirror in mirrors for end in ends)
 
     def _running(self, mirror: int, time_us: int) -> list[int]:
         """The mirror's pods at a time.

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Subquery, and_, case, func, literal, or_, select
 
 from verifier.pairing.lines import MirrorGroup
-from verifier.settle.simple_keys import Plan, by_key, count_if, is_simple
+from verifier.settle.simple_keys import Plan, by_key, count_if, is_lacking, is_simple
 
 
 class Counts(msgspec.Struct):
@@ -26,6 +26,7 @@ class Counts(msgspec.Struct):
 
     requests: int = 0
     matched: int = 0
+    missing: int = 0
     unsampled: int = 0
     exempt: int = 0
     control: int = 0
@@ -34,49 +35,103 @@ class Counts(msgspec.Struct):
     status_differs: int = 0
 
 
+class Lacking(NamedTuple):
+    """A key that is one request without its copy; `sent_us` is the start of its line."""
+
+    sent_us: int
+    key: bytes
+    control: int
+    control_lost: int
+
+
+class Found(msgspec.Struct):
+    """What the database says of the keys of a span.
+
+    Attributes:
+        counts: What the ordinary keys amount to, by window start.
+        lacking: The requests that lack their copy, by window start.
+        odd: All other keys with a line in the span.
+    """
+
+    counts: dict[int, Counts] = {}
+    lacking: dict[int, list[Lacking]] = {}
+    odd: list[bytes] = []
+
+
 def suits(mirrors: Sequence[MirrorGroup]) -> bool:
     """Whether the set-wise form covers a policy with these mirrors."""
     return all(len(group.percents) == 1 and not group.live for group in mirrors)
 
 
-def count(connection: Connection, plan: Plan) -> tuple[dict[int, Counts], list[bytes]]:
-    """Judges the ordinary keys of a span.
-
-    Returns:
-        The counts by window start, and the keys with a line in the span that are not ordinary.
-    """
-    found: dict[int, Counts] = {}
-    odd: list[bytes] = []
+def count(connection: Connection, plan: Plan) -> Found:
+    """Judges the ordinary keys of a span."""
+    found = Found()
     for row in connection.execute(_statement(plan)):
-        if row.key is not None:
-            odd.append(row.key)
-            continue
-        start = plan.span.start_us + row.number * plan.size_us
-        found[start] = Counts(
-            requests=row.requests,
-            matched=row.matched,
-            unsampled=row.unsampled,
-            exempt=row.exempt,
-            control=row.control,
-            control_lost=row.control_lost,
-            paired=row.paired,
-            status_differs=row.status_differs,
-        )
-    return found, odd
+        start = None if row.number is None else plan.span.start_us + row.number * plan.size_us
+        if start is None:
+            found.odd.append(row.key)
+        elif row.key is not None:
+            lacking = found.lacking.setdefault(start, [])
+            lacking.append(Lacking(row.sent_us, row.key, row.control, row.control_lost))
+        else:
+            found.counts[start] = Counts(
+                requests=row.requests,
+                matched=row.matched,
+                unsampled=row.unsampled,
+                exempt=row.exempt,
+                control=row.control,
+                control_lost=row.control_lost,
+                paired=row.paired,
+                status_differs=row.status_differs,
+            )
+    return found
+
+
+def count_lacking(found: Found, limit: int) -> None:
+    """Counts the requests that lack their copy, but for those whose findings are kept.
+
+    These come first in time; all that start as early as the last of them are judged, too, as
+    more than their start decides among them.
+
+    Args:
+        found: Gets the counts; the others become odd keys.
+        limit: How many findings of a window are kept.
+    """
+    for start, lacking in found.lacking.items():
+        counts = found.counts.setdefault(start, Counts())
+        last_us = sorted(one.sent_us for one in lacking)[: limit + 1][-1]
+        for one in lacking:
+            if one.sent_us <= last_us:
+                found.odd.append(one.key)
+                continue
+            counts.requests += 1
+            counts.missing += 1
+            counts.control += one.control
+            counts.control_lost += one.control_lost
+    found.lacking = {}
 
 
 def _statement(plan: Plan) -> Any:
     keys = by_key(plan)
-    simple = is_simple(plan, keys)
+    simple, lacking = is_simple(plan, keys), is_lacking(plan, keys)
     first = keys.c.first_us
     within = and_(first >= plan.span.start_us, first < plan.span.end_us)
-    number = case((simple, (first - plan.span.start_us) // plan.size_us)).label("number")
+    index = (first - plan.span.start_us) // plan.size_us
+    number = case((or_(simple, lacking), index)).label("number")
     key = case((simple, None), else_=keys.c.key).label("key")
+    # The line that the finding would name.
+    request = func.coalesce(keys.c.client_start, keys.c.primary_start)
+    sent_us = case((lacking, request)).label("sent_us")
     sums = _sums(plan, keys)
     return (
-        select(number, key, *(total.label(name) for name, total in sums.items()))
-        .where(or_(and_(simple, within), and_(~simple, keys.c.here > 0)))
-        .group_by(number, key)
+        select(number, key, sent_us, *(total.label(name) for name, total in sums.items()))
+        .where(
+            or_(
+                and_(or_(simple, lacking), within),
+                and_(~simple, ~lacking, keys.c.here > 0),
+            )
+        )
+        .group_by(number, key, sent_us)
     )
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import (
     case,
     cast,
     func,
+    literal,
     or_,
     select,
     text,
@@ -144,7 +145,29 @@ def _side_columns(lines: Any, name: str, part: int) -> list[ColumnElement[Any]]:
 
 
 def is_simple(plan: Plan, keys: Subquery) -> ColumnElement[bool]:
-    """Whether a key is ordinary; never null."""
+    """Whether a key is one request with the copies that it owes; never null."""
+    mirrors = range(len(plan.mirrors))
+    copied = [one for group in mirrors for one in _mirror_conditions(plan, keys, group)]
+    return _and_never_null([*_one_request(plan, keys), *copied])
+
+
+def is_lacking(plan: Plan, keys: Subquery) -> ColumnElement[bool]:
+    """Whether a key is one request without its one copy; never null.
+
+    Asked only of policies with one mirror, of 100 %.
+    """
+    if len(plan.mirrors) != 1 or not plan.mirrors[0].certain:
+        return literal(False)
+    return _and_never_null([*_one_request(plan, keys), keys.c.mirror0_n == 0])
+
+
+def _and_never_null(conditions: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Its negation is true for every other row."""
+    return and_(*(func.coalesce(condition, False) for condition in conditions))
+
+
+def _one_request(plan: Plan, keys: Subquery) -> list[ColumnElement[bool]]:
+    """The conditions under which a key is exactly one ordinary request, whatever its copies."""
     c = keys.c
     reach = reach_us(plan.horizon_us)
     conditions = [
@@ -168,10 +191,7 @@ def is_simple(plan: Plan, keys: Subquery) -> ColumnElement[bool]:
     ]
     if plan.primary_logged is None:
         conditions.append(or_(c.client_n == 0, c.primary_n == 1))
-    for group in range(len(plan.mirrors)):
-        conditions += _mirror_conditions(plan, keys, group)
-    # Never null: its negation must be true for every other key.
-    return and_(*(func.coalesce(condition, False) for condition in conditions))
+    return conditions
 
 
 def _long_before(plan: Plan, until_us: int) -> Any:

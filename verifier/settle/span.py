@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from functools import partial
 from typing import Final
@@ -28,6 +29,7 @@ from verifier.settle.windows import SECOND_US, Span
 from verifier.sides import mirror_groups
 from verifier.tables import pod_hour
 
+_ALL: Final = sys.maxsize
 _COUNTED: Final = (
     "requests", "control", "control_lost", "paired", "status_differs",
 )  # fmt: skip
@@ -118,15 +120,26 @@ class Judge:
         if plan is None:
             keys = keys_in(self._connection, hosts, span)
         else:
-            counts, keys = simple.count(self._connection, plan)
-            for start, found in counts.items():
-                _add_counts(tallies.setdefault(start, Tally(self._limit)), found)
+            keys = self._count(plan, tallies, around)
         judge = KeyJudge(name, self._versions, self._directory.hosts, around, span)
         for _, rows in read_rows(self._connection, keys, span, horizon_us):
             for start, judgement in judge.judge(rows):
                 window = span.start_us + (start - span.start_us) // size_us * size_us
                 tallies.setdefault(window, Tally(self._limit)).add(judgement)
         return tallies
+
+    def _count(
+        self, plan: Plan, tallies: dict[int, Tally], around: Mapping[int, Surroundings]
+    ) -> list[bytes]:
+        """Adds the ordinary keys; returns the others."""
+        found = simple.count(self._connection, plan)
+        silences = (one.silence() for one in around.values())
+        clear = not found.lacking or all(one.is_clear(plan.span) for one in silences)
+        # Where a hole may excuse what is missing, each finding has to be looked at.
+        simple.count_lacking(found, self._limit if clear else _ALL)
+        for start, counts in found.counts.items():
+            _add_counts(tallies.setdefault(start, Tally(self._limit)), counts)
+        return found.odd
 
     def hosts_of(self, name: str) -> list[int]:
         """Numbers of the hosts whose requests may take a policy's route, in any version."""
@@ -232,7 +245,7 @@ def _life(connection: Connection) -> dict[tuple[str, str], int]:
 
 def _add_counts(tally: Tally, found: simple.Counts) -> None:
     """Adds what was judged set-wise."""
-    for verdict in (Verdict.MATCHED, Verdict.UNSAMPLED, Verdict.EXEMPT):
+    for verdict in (Verdict.MATCHED, Verdict.MISSING, Verdict.UNSAMPLED, Verdict.EXEMPT):
         if number := getattr(found, verdict.value):
             tally.counts[verdict] = tally.counts.get(verdict, 0) + number
     tally.requests_high += found.requests

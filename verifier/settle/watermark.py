@@ -80,7 +80,8 @@ def partition_watermark(state: PartitionState, now_us: int, rules: EvidenceRules
         return FOREVER_US
     if not is_read_to_end(state, now_us, rules) or state.end_checked_us is None:
         return state.watermark_us
-    idle_us = state.end_checked_us - rules.allowance_us
+    # A collector's clock may be ahead of the database's; time must not be.
+    idle_us = min(state.end_checked_us, now_us) - rules.allowance_us
     return idle_us if state.watermark_us is None else max(state.watermark_us, idle_us)
 
 

@@ -57,6 +57,11 @@ def test_word_as_old_as_allowed_is_fresh() -> None:
     assert partition_watermark(partition(end_checked_us=NOW - 20), NOW, RULES) == NOW - 25
 
 
+def test_a_collector_whose_clock_is_ahead_moves_no_time() -> None:
+    """The database's clock is the limit."""
+    assert partition_watermark(partition(end_checked_us=NOW + 500), NOW, RULES) == NOW - 5
+
+
 def test_reading_beyond_the_brokers_word_is_reading_to_the_end() -> None:
     """Records that came after it was asked are read already."""
     assert partition_watermark(partition(next_offset=9), NOW, RULES) == NOW - 5
