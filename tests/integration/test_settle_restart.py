@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -128,6 +129,14 @@ def renew(engine: Engine, lease: leases.Lease, now_us: int) -> None:
     """Renews the lease in a settling transaction."""
     with settling(engine) as connection:
         leases.renew(connection, lease, now_us, TTL_US)
+
+
+def test_the_databases_clock_tells_the_time(engine: Engine) -> None:
+    """In microseconds since the epoch, whatever its time zone is."""
+    with engine.connect() as connection:
+        told_us = leases.database_now_us(connection)
+
+    assert abs(told_us - time.time_ns() // 1000) < 60 * SECOND
 
 
 def test_only_one_has_the_lease(engine: Engine) -> None:
