@@ -15,6 +15,7 @@ from collector.app import build_from_files
 from collector.db.engine import open_engine, reading, writing
 from collector.db.policies import record_versions
 from collector.settings import DatabaseSettings, Settings, VerifierSettings
+from tests import recordings
 from verifier.app import build
 from verifier.policies.read import read_policies
 from verifier.policies.stored import to_record
@@ -78,3 +79,24 @@ def test_the_live_pipeline_says_what_check_says(
     )
     assert found.status_differs == expected["status_differs"]
     assert found.statement == expected["statement"]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("recording", ["toggled", "v1_outage", "leak"])
+def test_records_of_a_shipper_in_a_file_are_complete(
+    recording: str, migrated_sqlite_url: str, tmp_path: Path
+) -> None:
+    """A file of Fluent Bit records ends with all that its nodes wrote: what lacks is missing."""
+    expected = EXPECTED[recording]["with_senders"]
+    logs = recordings.write_fluent_bit(recordings.read(recording), tmp_path)
+
+    found = _settle(
+        migrated_sqlite_url,
+        DATA / "policies" / EXPECTED[recording]["policy"],
+        [Path(log) for log in logs],
+        10,
+    )
+
+    assert {name: number for name, number in found.verdicts.items() if number} == expected[
+        "verdicts"
+    ]

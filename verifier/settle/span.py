@@ -21,6 +21,7 @@ from verifier.settle import simple
 from verifier.settle.cast import Cast, Directory
 from verifier.settle.judging import KeyJudge, Surroundings
 from verifier.settle.presence import look, sort
+from verifier.settle.report import partition_states
 from verifier.settle.rows import keys_in, read_rows
 from verifier.settle.silence import Silence
 from verifier.settle.simple_keys import Plan, reach_us
@@ -30,6 +31,7 @@ from verifier.sides import mirror_groups
 from verifier.tables import pod_hour
 
 _ALL: Final = sys.maxsize
+_FOR_EVER: Final = 1 << 62
 _COUNTED: Final = (
     "requests", "control", "control_lost", "paired", "status_differs",
 )  # fmt: skip
@@ -238,9 +240,15 @@ def _hours(connection: Connection) -> dict[int, list[int]]:
 
 
 def _life(connection: Connection) -> dict[tuple[str, str], int]:
-    """Until when the log path of each (cluster, node) is known to be alive."""
+    """Until when the log path of each (cluster, node) is known to be alive.
+
+    For ever, once all that is read are files that were read to their end: naming a file says that
+    it is complete, as for `check`.
+    """
+    states = partition_states(connection)
+    complete = bool(states) and all(state.finished for state in states)
     rows = connection.execute(select(node_life))
-    return {(row.cluster, row.node): row.seen_us for row in rows}
+    return {(row.cluster, row.node): _FOR_EVER if complete else row.seen_us for row in rows}
 
 
 def _add_counts(tally: Tally, found: simple.Counts) -> None:
