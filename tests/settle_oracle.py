@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from collector.records import Role
 from tests.settling import PODS, SECOND, SUBSETS, Given, key_of
-from verifier.check.context import settle_surplus
-from verifier.check.tally import Tally
+from verifier.pairing.context import settle_surplus
 from verifier.pairing.doubt import doubt_holes
 from verifier.pairing.episodes import episodes, first_request_us
 from verifier.pairing.judge import judge
 from verifier.pairing.lines import Line, Reason, Side, Terms, Verdict
+from verifier.pairing.tally import Tally
 from verifier.policies.model import Policy
 from verifier.policies.resolve import PodVersions
 from verifier.sides import Sides, mirror_destinations, mirror_groups

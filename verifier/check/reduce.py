@@ -12,11 +12,11 @@ import msgspec
 from verifier.check.evidence import PolicyEvidence
 from verifier.check.fast import MOST_RECORDS, Ordinary, ordinary
 from verifier.check.records import LAYOUT, Kind, Record, to_line
-from verifier.check.tally import Tally
 from verifier.pairing.doubt import doubt_holes, doubt_route
 from verifier.pairing.episodes import episodes, first_request_us
 from verifier.pairing.judge import judge
 from verifier.pairing.lines import Finding, Line, Reason, Terms, Verdict
+from verifier.pairing.tally import Tally
 from verifier.policies.model import Policy
 
 MAX_LINES_PER_KEY: Final = 50_000

@@ -14,10 +14,10 @@ from collector.records import AccessLog
 from verifier.check.reduce import lines_of
 from verifier.check.run import Outcome
 from verifier.check.sources import read_chunk
-from verifier.check.tally import Tally, finding_order
 from verifier.pairing.lines import Finding, Verdict
 from verifier.pairing.percentage import Percentage, judge_percentage
 from verifier.pairing.statement import Ruling, Statement, rule, worst
+from verifier.pairing.tally import Tally, finding_order
 from verifier.policies.model import Policy
 from verifier.sides import mirror_groups
 from verifier.times import iso_time

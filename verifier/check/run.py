@@ -12,7 +12,6 @@ import msgspec
 
 from collector.errors import InputError
 from collector.records import Identity
-from verifier.check.context import settle_log_loss, settle_surplus
 from verifier.check.evidence import PolicyEvidence, weigh
 from verifier.check.kinds import Stretch
 from verifier.check.plan import Plan
@@ -21,7 +20,8 @@ from verifier.check.records import Kind
 from verifier.check.reduce import Reducer
 from verifier.check.scan import ChunkReport, Scanner
 from verifier.check.sources import Chunk, Source, chunks, open_sources
-from verifier.check.tally import Tally
+from verifier.pairing.context import settle_log_loss, settle_surplus
+from verifier.pairing.tally import Tally
 from verifier.policies.model import Policy
 
 _SMALL_BYTES: Final = 8 * 1024 * 1024  # below it, starting workers takes longer than the work

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from verifier.check.report import Evidence, PolicyResult, overall, reason_text
 from verifier.check.run import Outcome
-from verifier.check.tally import finding_order
 from verifier.pairing.lines import Finding, Verdict
 from verifier.pairing.statement import Statement
+from verifier.pairing.tally import finding_order
 from verifier.times import iso_time
 
 STYLES: Final = {

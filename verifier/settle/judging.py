@@ -163,22 +163,24 @@ class KeyJudge:
 
 def _lines(rows: Sequence[Any], cast: Cast) -> list[Line]:
     """Rows as pairing sees them; those that do not concern the policy are left out."""
-    found = []
-    for row in rows:
-        part = cast.part(row.role, row.pod_id, row.destination_id)
-        if part is not None:
-            found.append(
-                Line(
-                    part[0],
-                    part[1],
-                    row.start_us,
-                    row.end_us,
-                    row.code,
-                    row.traits,
-                    row.attempt,
-                    row.pod_id,
-                    row.line_id,
-                    row,
-                )
-            )
-    return found
+    found = (line_of(row, cast) for row in rows)
+    return [line for line in found if line is not None]
+
+
+def line_of(row: Any, cast: Cast) -> Line | None:
+    """A row of `observation` as pairing sees it; None when it does not concern the policy."""
+    part = cast.part(row.role, row.pod_id, row.destination_id)
+    if part is None:
+        return None
+    return Line(
+        part[0],
+        part[1],
+        row.start_us,
+        row.end_us,
+        row.code,
+        row.traits,
+        row.attempt,
+        row.pod_id,
+        row.line_id,
+        row,
+    )

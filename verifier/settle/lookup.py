@@ -10,10 +10,11 @@ from sqlalchemy import Connection, Engine
 
 from collector.records import Role
 from verifier.explain import Found, Story, explain, show_line
-from verifier.pairing.lines import Line, Reason, Terms
+from verifier.pairing.lines import Reason, Terms
 from verifier.policies.model import Policy
 from verifier.policies.resolve import Unknown
 from verifier.settle.cast import Cast, Directory
+from verifier.settle.judging import line_of
 from verifier.settle.presence import Presence, look, sort
 from verifier.settle.report import lines_of
 from verifier.settle.simple_keys import reach_us
@@ -63,20 +64,9 @@ class _Lookup:
         cast = self._casts.setdefault(version.id, Cast(version.policy, self._directory))
         found = []
         for row in rows:
-            part = cast.part(row.role, row.pod_id, row.destination_id)
-            if part is None:
+            line = line_of(row, cast)
+            if line is None:
                 continue
-            line = Line(
-                part[0],
-                part[1],
-                row.start_us,
-                row.end_us,
-                row.code,
-                row.traits,
-                row.attempt,
-                row.pod_id,
-                row.line_id,
-            )
             place = f"{row.topic}/{row.partition}@{row.record_offset}"
             shown = show_line(line, row.pod, row, place)
             found.append(Found(row.key, version.policy, line, row.method, row.path, shown))

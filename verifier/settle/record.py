@@ -16,8 +16,8 @@ from sqlalchemy import Connection, insert, select, update
 
 from collector.db.tables import batch
 from collector.records import Identity
-from verifier.check.tally import Tally
 from verifier.pairing.lines import Finding, Line, Side, Verdict
+from verifier.pairing.tally import Tally
 from verifier.settle.ruling import RULES_VERSION, Result, rule_on, window_error
 from verifier.settle.versions import Version
 from verifier.settle.windows import Span

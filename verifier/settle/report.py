@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Row, func, select
 
 from collector.db.tables import STOPPED, batch, observation, pod, policy_version, position
 from collector.keys import mask_request_id
-from verifier.check.tally import Tally
 from verifier.pairing.lines import Verdict
 from verifier.pairing.percentage import Percentage
+from verifier.pairing.tally import Tally
 from verifier.policies.model import Policy
 from verifier.policies.stored import from_document
 from verifier.settle.ruling import rule_on

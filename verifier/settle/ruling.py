@@ -6,11 +6,11 @@ from typing import Final
 
 import msgspec
 
-from verifier.check.context import settle_log_loss
-from verifier.check.tally import Tally
+from verifier.pairing.context import settle_log_loss
 from verifier.pairing.lines import Verdict
 from verifier.pairing.percentage import CHECK_ERROR, Percentage, judge_percentage
 from verifier.pairing.statement import Ruling, Statement, rule
+from verifier.pairing.tally import Tally
 from verifier.policies.model import Policy
 from verifier.settle.windows import SECOND_US
 

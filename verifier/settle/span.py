@@ -13,10 +13,10 @@ from collector.db.tables import node_life, position
 from collector.file_source import pod_of_file
 from collector.records import Identity
 from collector.source import Partition
-from verifier.check.context import settle_surplus
-from verifier.check.tally import Tally
+from verifier.pairing.context import settle_surplus
 from verifier.pairing.doubt import REACH_US
 from verifier.pairing.lines import Verdict
+from verifier.pairing.tally import Tally
 from verifier.settle import simple
 from verifier.settle.cast import Cast, Directory
 from verifier.settle.judging import KeyJudge, Surroundings

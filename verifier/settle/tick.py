@@ -10,8 +10,8 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.db.tables import batch, observation
-from verifier.check.tally import Tally
 from verifier.pairing.lines import Reason
+from verifier.pairing.tally import Tally
 from verifier.settle import late, report
 from verifier.settle.cast import Cast, Directory
 from verifier.settle.late import NewBatch, Progress

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from verifier.check.tally import Tally
 from verifier.pairing.doubt import Failures, explained_by_loss, scattered
 from verifier.pairing.lines import Finding, Reason, Verdict
+from verifier.pairing.tally import Tally
 
 
 def settle_surplus(tally: Tally, failing_seconds: Iterable[int]) -> None:
