@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,12 @@ FORMS = {
     "fluent_bit": write_fluent_bit,
     "json": write_json,
 }
+
+
+def shift(line: bytes, ahead_ms: int) -> bytes:
+    """A line of the text format as a pod whose clock is ahead would have written it."""
+    start = datetime.fromisoformat(line[1:25].decode()) + timedelta(milliseconds=ahead_ms)
+    return line[:1] + start.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3].encode() + line[24:]
 
 
 def _shuffled(lines: list[bytes]) -> list[bytes]:

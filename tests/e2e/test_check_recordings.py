@@ -129,6 +129,21 @@ def test_two_mirror_policies_owe_two_copies(tmp_path: Path) -> None:
     assert summary(document)["verdicts"] == {"matched": 497}
 
 
+@pytest.mark.parametrize("senders", [True, False], ids=["with_senders", "without_senders"])
+@pytest.mark.parametrize("ahead_ms", [-50, -10, 10, 50])
+def test_a_pods_clock_makes_no_request(ahead_ms: int, senders: bool, tmp_path: Path) -> None:
+    """Retries on a pod whose clock is off by up to 50 ms are still no requests of their own."""
+    logs = recordings.read("retries", senders=senders)
+    pod = next(name for name in logs if name.startswith("forecast-v2"))
+    logs[pod] = [recordings.shift(line, ahead_ms) for line in logs[pod]]
+
+    document = judge(
+        recordings.POLICIES / "weather-mirror.yaml", recordings.write_plain(logs, tmp_path)
+    )
+
+    assert summary(document)["verdicts"] == {"matched": 501}
+
+
 def test_evidence_names_the_line(tmp_path: Path) -> None:
     """A finding's evidence names pod, file and line, and the line is about that request."""
     logs = recordings.write_plain(recordings.read("leak"), tmp_path)

@@ -98,18 +98,22 @@ def fold_attempts(attempts: list[Line], horizon_us: int) -> list[Line]:
     """
     ordered = sorted(attempts, key=_attempt_order)
     followed: set[int] = set()
+    retried = [may_be_retried(line) for line in ordered]
     # Failures that wait for their retry, the one that ended first (whose time runs out first) on
     # top. Giving every attempt to the first of them that it can follow folds as many as possible.
     waiting: list[tuple[int, int]] = []
     for index, line in enumerate(ordered):
         while waiting and waiting[0][0] + horizon_us < line.start_us:
             heapq.heappop(waiting)
-        earlier = _earlier_try(line, waiting, ordered, horizon_us)
-        if earlier is not None:
+        ahead = None if retried[index] else _try_ahead(index, ordered, followed, horizon_us)
+        earlier = _earlier_try(line, waiting, ordered, horizon_us) if ahead is None else None
+        if ahead is not None:
+            followed.add(ahead)
+        elif earlier is not None:
             followed.add(earlier[1])
             waiting.remove(earlier)
             heapq.heapify(waiting)
-        if may_be_retried(line):
+        if retried[index] and index not in followed:
             heapq.heappush(waiting, (line.end_us, index))
     return [line for index, line in enumerate(ordered) if index not in followed]
 
@@ -128,6 +132,25 @@ def _earlier_try(
         key=lambda entry: (ordered[entry[1]].attempt, -entry[0], -entry[1]),
         default=None,
     )
+
+
+def _try_ahead(index: int, ordered: list[Line], followed: set[int], horizon_us: int) -> int | None:
+    """The failure that a success is the retry of, though it seems to have started later.
+
+    Retries go to another pod, whose clock may run behind: by a few ms, and a success comes before
+    the failure that it repairs. Within one pod the order is sure.
+    """
+    line = ordered[index]
+    found = None  # the last of several, as it can be the retry of the others
+    for number in range(index + 1, len(ordered)):
+        failure = ordered[number]
+        if failure.start_us > line.start_us + SLACK_US:
+            break
+        if failure.pod == line.pod or number in followed or not may_be_retried(failure):
+            continue
+        if follows(line, failure, horizon_us):
+            found = number
+    return found
 
 
 def count_requests(

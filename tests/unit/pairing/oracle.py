@@ -35,7 +35,10 @@ def _partitions(items: list[Line]) -> Iterator[list[list[Line]]]:
 def _is_retry(earlier: Line, later: Line, horizon_us: int) -> bool:
     failed = earlier.code >= 500 or earlier.code == 0 or bool(earlier.traits & Trait.FAILED)
     gap = later.start_us - earlier.end_us
-    return failed and later.start_us >= earlier.start_us and -CLOCKS_US <= gap <= horizon_us
+    # A success on another pod, whose clock runs behind, may seem to come before the failure.
+    success = later.code < 500 and later.code != 0 and not later.traits & Trait.FAILED
+    ordered = later.start_us >= earlier.start_us or (success and later.pod != earlier.pod)
+    return failed and ordered and -CLOCKS_US <= gap <= horizon_us
 
 
 def _chains(attempts: list[Line], horizon_us: int) -> Iterator[list[list[Line]]]:

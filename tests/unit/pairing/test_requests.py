@@ -79,6 +79,23 @@ def test_an_attempt_that_runs_beside_a_failure_is_no_retry_of_it() -> None:
     assert folded(slow_failure, attempt(at=460)) == 1
 
 
+def test_a_success_repairs_a_failure_of_another_pod_whose_clock_is_ahead() -> None:
+    """Clocks of two pods differ by some ms; within one pod the order is sure."""
+    success = attempt(at=0, lasts=5)
+
+    assert folded(success, attempt(at=30, code=503, pod=22)) == 1
+    assert folded(success, attempt(at=60, code=503, pod=22)) == 2
+    assert folded(success, attempt(at=30, code=503)) == 2
+    assert folded(success, attempt(at=30, code=503, pod=22), attempt(at=31, pod=22)) == 2
+
+
+def test_the_failures_before_a_success_are_chained_whatever_the_clocks() -> None:
+    """Tries alternate between two pods, and one clock is 30 ms ahead."""
+    first, third = attempt(at=30, code=503, pod=22), attempt(at=70, code=503, pod=22)
+
+    assert folded(first, attempt(at=20, code=503), third, attempt(at=60)) == 1
+
+
 def test_two_failures_and_one_success_are_two_requests_at_least() -> None:
     """One attempt is the retry of one failure only."""
     assert folded(attempt(code=503), attempt(code=503), attempt(at=20)) == 1
