@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: $(VENV)/installed ## Show the product on a small mesh of real proxies (ARGS are passed)
@@ -25,6 +25,10 @@ demo: $(VENV)/installed ## Show the product on a small mesh of real proxies (ARG
 .PHONY: test
 test: $(VENV)/installed ## Run the tests and print branch coverage (ARGS go to pytest)
 	@$(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal -m "not slow" --cov --cov-report=term:skip-covered $(ARGS)
+
+.PHONY: test-long
+test-long: $(VENV)/installed ## Settle forty times as many generated cases, for nights
+	@MIRRORPROOF_TEST_EXAMPLES=40 $(PY) -m pytest -n $(TEST_WORKERS) --timeout 3600 tests/integration/test_settle_differential.py $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/installed ## Check style, types and the direction of imports

@@ -200,7 +200,7 @@ def test_the_demo_runs_on_postgresql_in_a_schema_of_its_own(
     tmp_path: Path, demos: list[Demo], postgres_url: str
 ) -> None:
     """The figures are equal there, too, and the schema is gone afterwards."""
-    demo = Demo(tmp_path, "--exit-after", "25", "--database-url", postgres_url)
+    demo = Demo(tmp_path, "--exit-after", "20", "--database-url", postgres_url)
     demos.append(demo)
 
     status = demo.process.wait(timeout=150)

@@ -21,7 +21,7 @@ from verifier.settle.watermark import EvidenceRules
 from verifier.tables import settled_window
 
 pytestmark = pytest.mark.integration
-EXAMPLES = {"sqlite": 30, "postgresql": 15}
+EXAMPLES = {"sqlite": 20, "postgresql": 6}
 KEPT = 3
 """Findings of a window that are stored: few, so that more than that are only counted."""
 MANY = int(os.environ.get("MIRRORPROOF_TEST_EXAMPLES", "1"))

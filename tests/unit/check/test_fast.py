@@ -43,7 +43,7 @@ def keys(draw: st.DrawFn) -> tuple[list[Record], list[Kind]]:
     return records, kinds
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(keys())
 def test_short_way_gives_what_judging_gives(key: tuple[list[Record], list[Kind]]) -> None:
     """Whenever a key is called ordinary, judging it in full says the same."""
