@@ -129,6 +129,69 @@ def test_two_mirror_policies_owe_two_copies(tmp_path: Path) -> None:
     assert summary(document)["verdicts"] == {"matched": 497}
 
 
+@pytest.mark.parametrize("others", ["frontend", "forecast-v2", "frontend forecast-v2"])
+def test_a_mirror_without_a_log_proves_nothing(others: str, tmp_path: Path) -> None:
+    """A sender called `frontend-v1` is no pod of v1 of the forecast."""
+    logs = recordings.read("clean")
+    given = {pod: lines for pod, lines in logs.items() if pod.startswith(tuple(others.split()))}
+
+    document = judge(
+        recordings.POLICIES / "weather-mirror.yaml", recordings.write_plain(given, tmp_path)
+    )
+
+    assert document["statement"] == "not_proven"
+    assert summary(document)["verdicts"] == {"unverifiable": 497}
+
+
+def test_a_sender_without_lines_is_no_mirror(tmp_path: Path) -> None:
+    """The empty log of a pod that only ends in the mirror's version tells nothing of the mirror."""
+    logs = recordings.read("clean") | {"frontend-v1-6c9d8f7b5d-x2x7p": []}
+    given = {pod: lines for pod, lines in logs.items() if not pod.startswith("forecast-v1")}
+
+    document = judge(
+        recordings.POLICIES / "weather-mirror.yaml", recordings.write_plain(given, tmp_path)
+    )
+
+    assert summary(document)["verdicts"] == {"unverifiable": 497}
+
+
+def test_pods_are_known_by_their_server_name_alone(tmp_path: Path) -> None:
+    """Neither name nor label tells the version, but mutual TLS does: the evidence is complete."""
+    logs = recordings.read("toggled")
+    named = {
+        f"pod-{number}": [_with_server_name(line, pod[9:11]) for line in lines]
+        for number, (pod, lines) in enumerate(logs.items())
+    }
+
+    document = judge(
+        recordings.POLICIES / "weather-mirror.yaml", recordings.write_plain(named, tmp_path)
+    )
+
+    assert summary(document) == recordings.EXPECTED["toggled"]["with_senders"]
+
+
+def _with_server_name(line: bytes, subset: str) -> bytes:
+    name = f" outbound_.3002_.{subset}_.forecast.weather.svc.cluster.local default"
+    return line.replace(b" - default", name.encode())
+
+
+def test_what_a_sender_could_not_route_is_no_arrival(tmp_path: Path) -> None:
+    """The sender `frontend-v1` answers 404 itself: exempt, not live traffic at v1."""
+    line = (
+        b'[2026-11-22T15:11:42.902Z] "GET /nowhere HTTP/1.1" 404 NR route_not_found - "-" 0 0 0 -'
+        b' "-" "curl/7.52.1" "46ce024f-97b3-4a45-8f73-2d4ef365608d" "forecast:3002" "-" - -'
+        b" 10.0.80.175:3002 172.21.231.181:52340 - -\n"
+    )
+    logs = recordings.read("clean")
+    logs["frontend-v1-6c9d8f7b5d-x2x7p"].append(line)
+
+    document = judge(
+        recordings.POLICIES / "weather-mirror.yaml", recordings.write_plain(logs, tmp_path)
+    )
+
+    assert summary(document)["verdicts"] == {"matched": 497, "exempt": 1}
+
+
 @pytest.mark.parametrize("senders", [True, False], ids=["with_senders", "without_senders"])
 @pytest.mark.parametrize("ahead_ms", [-50, -10, 10, 50])
 def test_a_pods_clock_makes_no_request(ahead_ms: int, senders: bool, tmp_path: Path) -> None:

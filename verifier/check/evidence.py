@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import msgspec
 
+from collector.observation import Destination
 from collector.records import Identity
 from verifier.check.kinds import Stretch
 from verifier.check.plan import Plan
@@ -81,11 +83,25 @@ class PolicyEvidence(msgspec.Struct, frozen=True):
         return Reason.MIRROR_LOG_INCOMPLETE if coverage.known else Reason.MIRROR_SILENT
 
 
+Part = tuple[int, int, int]
+"""A part that some line of a pod played: policy, side and mirror group."""
+
+_CLIENT_SIDES: Final = frozenset((Side.CLIENT_LIVE, Side.CLIENT_MIRROR, Side.CLIENT_OTHER))
+
+
+def _served(plan: Plan, pod: Identity, parts: Collection[Part]) -> Destination | None:
+    """What a pod serves: its lines tell that it receives requests, or its name has to."""
+    sides = {side for _, side, _ in parts}
+    if not sides:
+        return plan.surely_serves(pod)
+    return None if sides <= _CLIENT_SIDES else plan.serves(pod, None)
+
+
 def weigh(
     plan: Plan,
     number: int,
-    pods: dict[Identity, Stretch | None],
-    sides: set[tuple[int, int]],
+    pods: Mapping[Identity, Stretch | None],
+    parts: Mapping[Identity, Collection[Part]],
     *,
     assume_complete: bool,
     shipped: bool,
@@ -96,28 +112,32 @@ def weigh(
         plan: The policies.
         number: Which of them.
         pods: Every pod whose log was given, with the stretch of its lines (None: empty).
-        sides: (policy, side) pairs of which there are lines.
+        parts: What the lines of each pod were; a pod without lines may be absent.
         assume_complete: A named log is complete, also when it is empty.
         shipped: Some file is a stream of many pods' lines.
     """
     policy: Policy = plan.policies[number]
-    served = {pod: plan.serves(pod, None) for pod in pods}
+    played = {pod: {part[1:] for part in parts.get(pod, ()) if part[0] == number} for pod in pods}
+    served = {pod: _served(plan, pod, parts.get(pod, ())) for pod in pods}
     live = {weighted.destination for weighted in policy.live}
 
-    def cover(wanted: set[object]) -> Coverage:
-        chosen = [stretch for pod, stretch in pods.items() if served[pod] in wanted]
+    def cover(wanted: Collection[Destination], part: tuple[int, int]) -> Coverage:
+        chosen = [
+            stretch for pod, stretch in pods.items() if part in played[pod] or served[pod] in wanted
+        ]
         return _cover(chosen, assume_complete=assume_complete, shipped=shipped)
 
-    client_sides = (Side.CLIENT_LIVE, Side.CLIENT_MIRROR, Side.CLIENT_OTHER)
-    senders_seen = any((number, side) in sides for side in client_sides)
-    senders = [stretch for pod, stretch in pods.items() if served[pod] is None and stretch]
-    primary = cover(set(live))
-    primary_seen = (number, Side.SERVER_LIVE) in sides
+    senders = [
+        stretch for pod, stretch in pods.items() if any(p[0] in _CLIENT_SIDES for p in played[pod])
+    ]
+    primary_part = (int(Side.SERVER_LIVE), 0)
+    primary_seen = any(primary_part in some for some in played.values())
     return PolicyEvidence(
         Terms(mirror_groups(policy), policy.rules.horizon_us),
-        tuple(cover({destination}) for destination in mirror_destinations(policy)),
-        _cover(
-            list(senders) if senders_seen else [], assume_complete=assume_complete, shipped=False
+        tuple(
+            cover({destination}, (int(Side.SERVER_MIRROR), mirror))
+            for mirror, destination in enumerate(mirror_destinations(policy))
         ),
-        primary if primary_seen else Coverage(known=False),
+        _cover(senders, assume_complete=assume_complete, shipped=False),
+        cover(live, primary_part) if primary_seen else Coverage(known=False),
     )

@@ -14,7 +14,7 @@ from collector.envelopes import RawLine, unwrap
 from collector.observation import observe
 from collector.parse import parse_line
 from collector.records import AccessLog, Identity
-from verifier.check.evidence import PolicyEvidence, weigh
+from verifier.check.evidence import Part, PolicyEvidence, weigh
 from verifier.check.kinds import Stretch
 from verifier.check.plan import Plan
 from verifier.check.sources import Source, chunks, open_sources, read_chunk
@@ -22,14 +22,14 @@ from verifier.explain import Found, Story, explain, same_id, show_line
 from verifier.pairing.lines import Line, Side
 from verifier.policies.model import Policy
 
-_OUTBOUND: Final = b"outbound|"
+_CLUSTERS: Final = ((b"outbound|", Side.CLIENT_LIVE), (b"inbound|", Side.SERVER_OTHER))
 
 
 class _Seen(msgspec.Struct):
     """What the files hold besides the lines of the id."""
 
     pods: dict[Identity, Stretch | None] = {}
-    sides: set[tuple[int, int]] = set()
+    parts: dict[Identity, set[Part]] = {}
     shipped: bool = False
     numbers: dict[str, int] = {}
 
@@ -82,7 +82,7 @@ def _evidence(plan: Plan, number: int, seen: _Seen, *, assume_complete: bool) ->
         plan,
         number,
         seen.pods,
-        seen.sides,
+        seen.parts,
         assume_complete=assume_complete,
         shipped=seen.shipped,
     )
@@ -100,8 +100,10 @@ def _find(plan: Plan, sources: tuple[Source, ...], request_id: str, seen: _Seen)
         number = 0 if chunk.start == 0 else number
         for line in read_chunk(source, chunk):
             number += 1
-            if _OUTBOUND in line:
-                seen.sides.update((p, Side.CLIENT_LIVE) for p in range(len(plan.policies)))
+            for cluster, side in _CLUSTERS:
+                if cluster in line:
+                    parts = seen.parts.setdefault(Identity(pod=source.pod), set())
+                    parts.update((p, int(side), 0) for p in range(len(plan.policies)))
             if wanted(line):
                 yield from _read(plan, source, line, number, request_id, seen)
 
@@ -123,7 +125,7 @@ def _read(
             continue
         pod = piece.identity.pod
         seen.pods.setdefault(piece.identity, None)
-        seen.sides.add((place[2], place[0]))
+        seen.parts.setdefault(piece.identity, set()).add((place[2], place[0], place[1]))
         told = Line(
             place[0],
             place[1],

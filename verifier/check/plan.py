@@ -77,7 +77,11 @@ class Plan:
             return None
         policy = route.policies[0] if isinstance(route, Unknown) else route
         number = self._numbers[id(policy)]
-        pod = self.serves(seen.pod, seen.destination if seen.role != Role.CLIENT else None)
+        if seen.role == Role.UNROUTED:
+            # Most are senders' answers to requests that have no route.
+            pod = self.surely_serves(seen.pod)
+        else:
+            pod = self.serves(seen.pod, seen.destination if seen.role != Role.CLIENT else None)
         side = self._sides[number].side(seen.role, seen.destination, pod)
         if side is None:
             return None
@@ -89,3 +93,7 @@ class Plan:
         if question not in self._pods:
             self._pods[question] = self._versions.destination(pod, server_name)
         return self._pods[question]
+
+    def surely_serves(self, pod: Identity) -> Destination | None:
+        """As `serves`, of a pod of which no line shows that it receives requests."""
+        return self._versions.sure(pod)

@@ -12,7 +12,7 @@ import msgspec
 
 from collector.errors import InputError
 from collector.records import Identity
-from verifier.check.evidence import PolicyEvidence, weigh
+from verifier.check.evidence import Part, PolicyEvidence, weigh
 from verifier.check.kinds import Stretch
 from verifier.check.plan import Plan
 from verifier.check.pool import map_tasks
@@ -74,7 +74,7 @@ class _Scanned(msgspec.Struct):
     stretches: dict[Identity, Stretch | None] = {}
     numbers: dict[int, list[int]] = {}
     kinds: dict[int, Kind] = {}
-    sides: set[tuple[int, int]] = set()
+    parts: dict[Identity, set[Part]] = {}
     shipped: bool = False
     refused: list[tuple[int, int, str]] = []
     access_logs: list[int] = []
@@ -115,7 +115,7 @@ def check(
                 plan,
                 number,
                 scanned.stretches,
-                scanned.sides,
+                scanned.parts,
                 assume_complete=assume_complete,
                 shipped=scanned.shipped,
             )
@@ -212,13 +212,14 @@ def _join(
         own.append(numbers[name])
     for number, kind in report.kinds.items():
         scanned.kinds[number] = kind._replace(pod=own[kind.pod])
+        parts = scanned.parts.setdefault(scanned.pods[own[kind.pod]], set())
+        parts.add((kind.policy, kind.side, kind.mirror))
     for number, stretch in report.stretches.items():
         pod = scanned.pods[own[number]]
         known = scanned.stretches.setdefault(pod, stretch)
         if known is not None:
             known.widen(stretch.first_us, stretch.last_us)
     scanned.first_lines.append(next_line + 1)
-    scanned.sides |= report.sides
     scanned.shipped |= report.shipped
     lines = scanned.lines
     lines.observations += report.observations

@@ -42,7 +42,6 @@ class ChunkReport(msgspec.Struct):
         pods: Pods that this worker met for the first time, in the order of their numbers.
         kinds: Kinds that this worker met for the first time, by their numbers.
         stretches: The stretch of each pod's lines so far, by its number.
-        sides: (policy, side) pairs met.
         shipped: Some line named its own pod: the file is a stream of many pods.
     """
 
@@ -56,7 +55,6 @@ class ChunkReport(msgspec.Struct):
     pods: list[Identity] = []
     kinds: dict[int, Kind] = {}
     stretches: dict[int, Stretch] = {}
-    sides: set[tuple[int, int]] = set()
     shipped: bool = False
 
 
@@ -211,7 +209,6 @@ class Scanner:
         if number is None:
             number = self._numbers[kind] = self._worker << 32 | len(self._numbers)
             report.kinds[number] = kind
-            report.sides.add((policy, side))
         return number
 
     def _write(self) -> None:

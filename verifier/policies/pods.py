@@ -103,6 +103,21 @@ class PodVersions:
             self._cache[asked] = found
         return found
 
+    def sure(self, pod: Identity) -> Destination | None:
+        """As `destination`, of a pod of which no line shows that it receives requests.
+
+        The end of its name does not suffice then: `frontend-v1` may well be a sender. The name has
+        to tell the service too, or be nothing but the version.
+        """
+        found = self.destination(pod)
+        if found is None or self._owning(pod, None):
+            return found
+        if any(one.short in pod.pod for one in self._services if one.host == found.host):
+            return found
+        versions = (c.versions for c in (*self._used, *self._declared) if c.destination == found)
+        names = workloads(pod.pod)
+        return found if any(one in names for some in versions for one in some) else None
+
     def belongs(self, pod: Identity, server_name: Destination | None = None) -> str | None:
         """The watched service that a pod belongs to, whatever its version; None for no watched one.
 

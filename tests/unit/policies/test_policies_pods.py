@@ -48,6 +48,24 @@ def test_names(golden, pod, destination):
     assert versions.destination(_pod(pod)) == destination  # from the cache
 
 
+@pytest.mark.parametrize(
+    ("pod", "destination"),
+    [
+        (_pod("forecast-v1-5d8f9b7c6-abcde"), V1),
+        (_pod("release-forecast-v2-5d8f9b7c6-abcde"), V2),
+        (_pod("v1"), V1),
+        (_pod("v1-5d8f9b7c6-abcde"), V1),
+        (_pod("legacy", version="v1", app="forecast"), V1),
+        (_pod("legacy", version="v1", app="frontend"), None),
+        (_pod("frontend-v1-6c9d8f7b5d-x2x7p"), None),
+        (_pod("frontend"), None),
+    ],
+)
+def test_names_of_pods_that_may_be_senders(golden, pod, destination):
+    """Where no line shows that a pod receives, the end of its name does not suffice."""
+    assert PodVersions(golden("weather-mirror.yaml")).sure(pod) == destination
+
+
 def test_another_namespace_is_another_service(golden):
     """A pod of another namespace is never one of the service's."""
     versions = PodVersions(golden("weather-mirror.yaml"))
