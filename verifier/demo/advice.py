@@ -61,7 +61,7 @@ def next_steps(
     lines = ["", "What to try next:"]
     for text, command in steps:
         lines += [f"  {text}", f"    {command}"]
-    return [*lines, "  your own mesh: README.md; in a cluster or with compose: deploy/README.md"]
+    return [*lines, "  your own mesh: README.md; in a cluster: deploy/README.md"]
 
 
 def _check(run: str, folder: Path) -> str:
