@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 from collector.keys import mask_request_id
 from collector.traits import Trait
 from verifier.pairing.arrivals import Marker, sort_arrivals
-from verifier.pairing.doubt import doubt_holes
+from verifier.pairing.doubt import doubt_holes, doubt_sample
 from verifier.pairing.episodes import episodes, first_request_us
 from verifier.pairing.judge import judge
 from verifier.pairing.lines import Judgement, Line, Reason, Side, Terms, Verdict
@@ -97,7 +98,9 @@ def explain(
             start = first_request_us(episode)
             asked = terms(policy, start)
             judged = judge(episode, asked)
-            doubt_holes(judged, lambda mirror, at, policy=policy: hole(policy, mirror, at))  # type: ignore[misc]
+            at_policy = partial(hole, policy)
+            doubt_holes(judged, at_policy)
+            doubt_sample(judged, at_policy, start)
             members = [by_line[id(line)] for line in episode]
             stories.append((start, _story(policy, members, judged, asked)))
     stories.sort(key=lambda entry: entry[0])

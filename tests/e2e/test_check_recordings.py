@@ -143,6 +143,33 @@ def test_a_mirror_without_a_log_proves_nothing(others: str, tmp_path: Path) -> N
     assert summary(document)["verdicts"] == {"unverifiable": 497}
 
 
+def test_a_sample_without_the_mirrors_log_proves_nothing(tmp_path: Path) -> None:
+    """No copy was seen of any request, but where they would be seen no log was given."""
+    logs = recordings.read("percent30")
+    given = {pod: lines for pod, lines in logs.items() if not pod.startswith("forecast-v1")}
+
+    document = judge(
+        recordings.POLICIES / "weather-30.yaml", recordings.write_plain(given, tmp_path), limit=2000
+    )
+
+    policy = document["policies"][0]
+    assert (policy["statement"], policy["verdicts"]["unverifiable"]) == ("not_proven", 1005)
+    assert policy["percentage"]["observed"] is None
+    assert len(policy["findings"]) == 1005
+
+
+def test_requests_at_the_edge_of_a_sample_are_left_out_of_its_share(tmp_path: Path) -> None:
+    """Where the mirror's log may be cut off, copies that came say nothing of the percentage."""
+    logs = recordings.write_plain(recordings.read("percent30"), tmp_path)
+
+    document = judge(recordings.POLICIES / "weather-30.yaml", logs, assume_complete=False)
+
+    policy = document["policies"][0]
+    assert (policy["verdicts"]["matched"], policy["verdicts"]["unsampled"]) == (294, 230)
+    assert policy["percentage"]["consistent"] is True
+    assert policy["statement"] == "not_proven"
+
+
 def test_a_sender_without_lines_is_no_mirror(tmp_path: Path) -> None:
     """The empty log of a pod that only ends in the mirror's version tells nothing of the mirror."""
     logs = recordings.read("clean") | {"frontend-v1-6c9d8f7b5d-x2x7p": []}

@@ -12,7 +12,7 @@ import msgspec
 from verifier.check.evidence import PolicyEvidence
 from verifier.check.fast import MOST_RECORDS, Ordinary, ordinary
 from verifier.check.records import LAYOUT, Kind, Record, to_line
-from verifier.pairing.doubt import doubt_holes, doubt_route
+from verifier.pairing.doubt import doubt_holes, doubt_route, doubt_sample
 from verifier.pairing.episodes import episodes, first_request_us
 from verifier.pairing.judge import judge
 from verifier.pairing.lines import Finding, Line, Reason, Terms, Verdict
@@ -134,6 +134,7 @@ class Reducer:
             if len(known) != 1:
                 doubt_route(judged)
             doubt_holes(judged, self._evidence[number].hole)
+            doubt_sample(judged, self._evidence[number].hole, start)
             tally.add(judged)
 
     def _terms(self, number: int, start_us: int) -> Terms:

@@ -46,7 +46,7 @@ def results(outcome: Outcome) -> list[PolicyResult]:
 
 
 def _result(policy: Policy, tally: Tally, *, judged: bool) -> PolicyResult:
-    copied = tally.counts.get(Verdict.MATCHED, 0)
+    copied = tally.counts.get(Verdict.MATCHED, 0) - tally.untested
     owed = copied + tally.counts.get(Verdict.MISSING, 0) + tally.counts.get(Verdict.UNSAMPLED, 0)
     declared = max((mirror.percent for mirror in policy.mirrors), default=0.0)
     percentage = judge_percentage(copied, owed, declared)

@@ -55,6 +55,31 @@ def doubt_holes(judgement: Judgement, hole: Callable[[int, int], Reason | None])
                 doubt(judgement, finding, reason)
 
 
+def doubt_sample(
+    judgement: Judgement, hole: Callable[[int, int], Reason | None], start_us: int
+) -> None:
+    """Rule: where the evidence has a hole, a request without a copy may well have been drawn.
+
+    The requests that a hole touches are left out of the percentage, also those whose copy came:
+    counted alone, they would make it 100.
+
+    Args:
+        judgement: Of one episode.
+        hole: As for `doubt_holes`.
+        start_us: When the episode's first request started.
+    """
+    reasons = [hole(mirror, start_us) for mirror in judgement.largest]
+    # One complete log of a mirror with the largest share tells who was not drawn.
+    reason = reasons[0] if reasons and all(reasons) else None
+    if reason is None:
+        return
+    judgement.untested = judgement.counts.get(Verdict.MATCHED, 0)
+    judgement.add(Verdict.UNSAMPLED, -len(judgement.unsampled))
+    for line in judgement.unsampled:
+        group = judgement.largest[0]
+        judgement.find(Finding(Verdict.UNVERIFIABLE, reason, line.start_us, [line], group))
+
+
 class Failures:
     """When copies without any request started.
 

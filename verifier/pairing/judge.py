@@ -21,6 +21,7 @@ from verifier.pairing.owed import (
     Roles,
     drawn,
     excused,
+    largest,
     measure,
     owe,
     roles_of,
@@ -192,6 +193,9 @@ def _lacking(found: Judgement, case: _Case) -> int:
         _find_lacking(found, case, Verdict.MISSING, _why_missing(case, surest), line, surest)
     unsampled -= unverifiable - (lacking - missing)
     found.add(Verdict.UNSAMPLED, unsampled)
+    named_from = firm - missing - unverifiable
+    found.unsampled = case.requests.lines[named_from - unsampled : named_from]
+    found.largest = largest(case.measured)
     return missing + unverifiable + unsampled
 
 

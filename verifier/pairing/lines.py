@@ -168,6 +168,11 @@ class Judgement(msgspec.Struct):
         paired: Matched pairs whose status could be compared.
         control: Requests of which a sender's line says that the primary answered.
         control_lost: Those of them without a line of the primary: lost in shipping.
+        largest: The mirror groups with the largest percentage: what arrives nowhere else was not
+            drawn. Set where requests may be unsampled.
+        unsampled: One line for each unsampled request.
+        untested: Matched requests that tell nothing of the percentage, as only those whose copy
+            was logged are known.
     """
 
     counts: dict[Verdict, int] = {}
@@ -179,6 +184,9 @@ class Judgement(msgspec.Struct):
     paired: int = 0
     control: int = 0
     control_lost: int = 0
+    largest: tuple[int, ...] = ()
+    unsampled: list[Line] = []
+    untested: int = 0
 
     def add(self, verdict: Verdict, count: int) -> None:
         """Adds `count` of a verdict, without a finding."""

@@ -11,6 +11,7 @@ from verifier.pairing.arrivals import Arrivals, sort_arrivals
 from verifier.pairing.lines import Finding, Line, MirrorGroup, Reason, Side, Terms, Verdict
 from verifier.pairing.requests import Requests, fold_attempts
 
+ALWAYS: Final = 100
 MAX_EVIDENCE: Final = 20
 """Most lines that a finding keeps: enough for a person, whatever the size of the episode."""
 
@@ -199,6 +200,14 @@ def drawn(measured: list[Copies]) -> int:
         copies.debtors + max(0, len(copies.copies) - copies.owed) // number
         for copies, number in _largest(measured)
     )
+
+
+def largest(measured: list[Copies]) -> tuple[int, ...]:
+    """The groups with the route's largest percentage; empty when that is 100."""
+    top = max(copies.group.percents[0] for copies in measured)
+    if top >= ALWAYS:
+        return ()
+    return tuple(n for n, copies in enumerate(measured) if copies.group.percents[0] == top)
 
 
 def _largest(measured: list[Copies]) -> list[tuple[Copies, int]]:

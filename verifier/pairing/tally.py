@@ -18,6 +18,7 @@ class Tally(msgspec.Struct):
     Attributes:
         limit: How many findings are kept; the earliest are.
         surplus: (start µs) of copies too many that the surroundings decide on.
+        untested: Matched requests that tell nothing of the percentage, see `Judgement`.
         failures: Seconds in which copies without any request started, and how many did.
     """
 
@@ -29,6 +30,7 @@ class Tally(msgspec.Struct):
     paired: int = 0
     control: int = 0
     control_lost: int = 0
+    untested: int = 0
     findings: list[Finding] = []
     surplus: list[int] = []
     failures: dict[int, int] = {}
@@ -42,6 +44,7 @@ class Tally(msgspec.Struct):
         self.paired += judged.paired
         self.control += judged.control
         self.control_lost += judged.control_lost
+        self.untested += judged.untested
         for finding in judged.findings:
             if finding.reason is Reason.SURPLUS_IN_DOUBT and len(self.surplus) < _MAX_SURPLUS:
                 self.surplus.append(finding.start_us)
@@ -65,6 +68,7 @@ class Tally(msgspec.Struct):
         self.paired += other.paired
         self.control += other.control
         self.control_lost += other.control_lost
+        self.untested += other.untested
         self.findings.extend(other.findings)
         self.surplus.extend(other.surplus)
         for second, count in other.failures.items():

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.factories import arrival, attempt, terms
+from tests.factories import arrival, attempt, mirror, shadow, terms
 from verifier.pairing.doubt import (
     REACH_US,
     Failures,
     doubt_holes,
     doubt_route,
+    doubt_sample,
     explained_by_loss,
     scattered,
 )
 from verifier.pairing.judge import judge
-from verifier.pairing.lines import Reason, Verdict
+from verifier.pairing.lines import Judgement, Reason, Verdict
 
 
 @pytest.mark.parametrize("lost", [0, 1, 5, 100])
@@ -97,3 +98,34 @@ def test_copy_that_lacks_on_an_unknown_route_is_unverifiable() -> None:
     doubt_route(judged)
 
     assert judged.findings[0].reason is Reason.ROUTE_UNKNOWN
+
+
+class TestSample:
+    """What lacks of a sample where the mirror's log has a hole."""
+
+    ASKED = terms(mirror(50.0), mirror(50.0, name="v3"))
+
+    def judged(self, *holes: int) -> Judgement:
+        """One request without a copy, and the mirrors whose logs have a hole."""
+        found = judge([attempt()], self.ASKED)
+        doubt_sample(found, lambda m, _: Reason.MIRROR_SILENT if m in holes else None, 0)
+        return found
+
+    def test_is_unverifiable(self) -> None:
+        """It may have been drawn."""
+        found = self.judged(0, 1)
+
+        assert {v: n for v, n in found.counts.items() if n} == {Verdict.UNVERIFIABLE: 1}
+        assert [f.reason for f in found.findings] == [Reason.MIRROR_SILENT]
+
+    @pytest.mark.parametrize("hole", [0, 1])
+    def test_is_unsampled_where_another_mirror_of_the_same_share_tells(self, hole: int) -> None:
+        """All mirrors of a route share one draw."""
+        assert self.judged(hole).counts == {Verdict.UNSAMPLED: 1}
+
+    def test_copies_there_are_left_out_of_the_percentage(self) -> None:
+        """Counted alone, without those that lack, they would make it 100."""
+        found = judge([attempt(), shadow(), shadow(mirror=1)], self.ASKED)
+        doubt_sample(found, lambda _mirror, _start: Reason.MIRROR_SILENT, 0)
+
+        assert (found.counts[Verdict.MATCHED], found.untested) == (1, 1)
