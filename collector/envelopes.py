@@ -92,6 +92,9 @@ _decode_text: Final = msgspec.json.Decoder(str).decode
 _decode_items: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 _cri_line: Final = re.compile(r"(\d{4}-\d\d-\d\dT\S{8,32}) (?:stdout|stderr) ([FP]) ").match
+# `kubectl logs --timestamps` and `--prefix`.
+_stamped_line: Final = re.compile(r"(\d{4}-\d\d-\d\dT\S{8,32}) (?=[\[{])").match
+_kubectl_prefix: Final = re.compile(r"\[pod/([^/\]\s]{1,253})/([^/\]\s]{1,253})\] ").match
 
 
 def unwrap(value: bytes, identity: Identity = _UNKNOWN) -> list[Piece]:
@@ -214,6 +217,8 @@ def _lines(text: str, identity: Identity, depth: int, time: object) -> list[Piec
 
 def _line(text: str, identity: Identity, depth: int, time: object) -> list[Piece]:
     first = text[:1]
+    if first == "[" and text[1:5] == "pod/" and depth < _MAX_DEPTH:
+        return _prefixed(text, identity, depth, time)
     if first == "[" or depth >= _MAX_DEPTH:  # Istio's text format: the common case
         return [RawLine(text, identity, time)]
     if first == "{":
@@ -222,10 +227,22 @@ def _line(text: str, identity: Identity, depth: int, time: object) -> list[Piece
         return _inner_object(text, identity, depth, time)
     cri = _cri_line(text) if first in "12" and first else None
     if cri is None:
+        stamped = _stamped_line(text) if first in "12" and first else None
+        if stamped is not None:
+            return _line(text[stamped.end() :], identity, depth + 1, stamped[1])
         return [RawLine(text, identity, time)]
     if cri[2] == "P":
         return [_SPLIT_LINE]
     return _line(text[cri.end() :], identity, depth + 1, cri[1])
+
+
+def _prefixed(text: str, identity: Identity, depth: int, time: object) -> list[Piece]:
+    """A line of `kubectl logs --prefix`, which names its pod."""
+    prefix = _kubectl_prefix(text)
+    if prefix is None:
+        return [RawLine(text, identity, time)]
+    named = msgspec.structs.replace(identity, pod=prefix[1], container=prefix[2])
+    return _line(text[prefix.end() :], named, depth + 1, time)
 
 
 def _inner_object(text: str, identity: Identity, depth: int, time: object) -> list[Piece]:

@@ -6,6 +6,7 @@ cannot be read. Nothing here raises.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
@@ -34,9 +35,13 @@ MAX_DURATION_MS: Final = 7 * 24 * 3600 * 1000
 _EARLIEST_US: Final = 946_684_800_000_000  # 2000-01-01: before it, a clock was never set
 _LATEST_US: Final = 4_102_444_800_000_000  # 2100-01-01
 
+# What every HTTP access log has, whatever stands before it: `… HTTP/1.1" 200 …`.
+_has_request: Final = re.compile(r' HTTP/[\d.]{1,3}" \d{1,3} ').search
+
 _NOT_AN_ACCESS_LOG: Final = Ignored("not an access log")
 _NOT_HTTP: Final = Ignored("not HTTP")
 _TOO_LONG: Final = Quarantined("line too long")
+_BEHIND_PREFIX: Final = Quarantined("looks like an access log behind an unknown prefix")
 _UNREADABLE: Final = Quarantined("looks like an access log of no known format")
 _BAD_VALUE: Final = Quarantined("a field has an impossible value")
 
@@ -61,7 +66,8 @@ def parse_line(line: str) -> AccessLog | Ignored | Quarantined:
         if log is None:
             return _NOT_AN_ACCESS_LOG
     else:
-        return _NOT_AN_ACCESS_LOG
+        # Behind a prefix that nobody knows, it is evidence that cannot be read, not no evidence.
+        return _BEHIND_PREFIX if _has_request(line) else _NOT_AN_ACCESS_LOG
     if not log.method and not log.code:
         return _NOT_HTTP  # a TCP connection, or one that matched no filter chain
     if not _EARLIEST_US <= log.start_us < _LATEST_US or log.duration_ms > MAX_DURATION_MS:

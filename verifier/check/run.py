@@ -20,9 +20,11 @@ from verifier.check.records import Kind
 from verifier.check.reduce import Reducer
 from verifier.check.scan import ChunkReport, Scanner
 from verifier.check.sources import Chunk, Source, chunks, open_sources
-from verifier.pairing.context import settle_log_loss, settle_surplus
+from verifier.pairing.context import settle_log_loss, settle_surplus, settle_unreadable
+from verifier.pairing.lines import Side
 from verifier.pairing.tally import Tally
 from verifier.policies.model import Policy
+from verifier.sides import mirror_destinations
 
 _SMALL_BYTES: Final = 8 * 1024 * 1024  # below it, starting workers takes longer than the work
 _SHARE_BYTES: Final = 16 * 1024 * 1024  # of input; a share of the keys then fits into 100 MB
@@ -78,6 +80,7 @@ class _Scanned(msgspec.Struct):
     shipped: bool = False
     refused: list[tuple[int, int, str]] = []
     access_logs: list[int] = []
+    quarantined: list[int] = []
 
 
 @contextmanager
@@ -122,6 +125,8 @@ def check(
             for number in range(len(policies))
         )
         tallies = _second_pass(plan, evidence, scanned, spill, limit, progress)
+        for policy, tally in enumerate(tallies):
+            settle_unreadable(tally, _unreadable(plan, policy, scanned, sources))
         yield _outcome(policies, tallies, sources, parts, scanned)
 
 
@@ -156,7 +161,7 @@ def _first_pass(
     shares = 1
     while shares * _SHARE_BYTES < total and shares < 4096:
         shares *= 2
-    scanned = _Scanned(LineCounts(), access_logs=[0] * len(sources))
+    scanned = _Scanned(LineCounts(), access_logs=[0] * len(sources), quarantined=[0] * len(sources))
     numbers: dict[tuple[str, str], int] = {}
     reports = map_tasks(
         lambda: Scanner(plan, sources, spill, shares).scan,
@@ -169,6 +174,7 @@ def _first_pass(
         scanned.access_logs[chunk.source] += (
             report.observations + report.elsewhere + report.quarantined
         )
+        scanned.quarantined[chunk.source] += report.quarantined
         _join(scanned, report, chunk, next_line, numbers)
         next_line += report.lines
         done += chunk.end - chunk.start
@@ -193,6 +199,19 @@ def _refuse_other_files(scanned: _Scanned, sources: tuple[Source, ...]) -> None:
             " of a known format (Istio's default text or JSON, bare or in a shipper's envelope)"
         )
         raise InputError(msg)
+
+
+def _unreadable(plan: Plan, policy: int, scanned: _Scanned, sources: tuple[Source, ...]) -> int:
+    """How many lines that cannot be read may be of a policy's mirrors."""
+    mirrors = mirror_destinations(plan.policies[policy])
+    found = 0
+    for source, quarantined in zip(sources, scanned.quarantined, strict=True):
+        pod = Identity(pod=source.pod)
+        sides = {part[1] for part in scanned.parts.get(pod, ()) if part[0] == policy}
+        receives = Side.SERVER_MIRROR in sides if sides else plan.surely_serves(pod) in mirrors
+        if receives or not source.pod:
+            found += quarantined
+    return found
 
 
 def _join(

@@ -23,6 +23,9 @@ _SAMPLES: Final = 5
 _SECRET: Final = b""  # keys never leave the process: nobody can aim at them
 
 
+_WRAPPED: Final = frozenset((b"{", b"p"))  # a JSON array; `[pod/…] ` of kubectl
+
+
 def _identify(log: AccessLog, text: str) -> int:
     """Identity of a line within this run: the workers are forked, so they hash alike."""
     return hash(log.stream_id or text)
@@ -93,7 +96,7 @@ class Scanner:
         lines = read_chunk(self._sources[chunk.source], chunk)
         report.lines = len(lines)
         for index, line in enumerate(lines):
-            if line[:1] == b"[" and line[-1:] != b"\r" and line[:2] != b"[{":
+            if line[:1] == b"[" and line[-1:] != b"\r" and line[1:2] not in _WRAPPED:
                 text = line.decode("utf-8", "replace")
                 self._take(report, text, source, chunk.source, number, index)
             elif line.strip():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import shutil
 import sys
 import tempfile
@@ -121,4 +122,6 @@ def read_chunk(source: Source, chunk: Chunk) -> list[bytes]:
         lines = file.read(chunk.end - chunk.start).split(b"\n")
     if lines and not lines[-1]:
         lines.pop()
+    if lines and chunk.start == 0:
+        lines[0] = lines[0].removeprefix(codecs.BOM_UTF8)
     return lines

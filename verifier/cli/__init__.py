@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 from importlib.metadata import version as metadata_version
@@ -45,6 +46,8 @@ def main() -> None:
     Exit status: 0 done or proven, 1 violated, 2 wrong usage or unreadable input, 3 not proven.
     """
     register_all()
+    # Temporary files go with the process; commands that run for long have a way of their own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
     except MirrorproofError as error:
@@ -53,4 +56,8 @@ def main() -> None:
     except BrokenPipeError:
         # The reader went away (`mirrorproof … | head`); nothing is left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        sys.stderr.write(f"mirrorproof: cannot write: {error.strerror or error}\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(2)

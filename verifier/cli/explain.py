@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from collector.errors import UsageError
+from verifier.cli.collect import ConfigOption, DatabaseOption, database_override, load_settings
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from sqlalchemy import URL
 
     from verifier.explain import Story
 
@@ -44,33 +46,35 @@ def explain_command(
     policy: Annotated[
         list[Path] | None, typer.Option(help="Policies, for files; may be repeated.")
     ] = None,
-    database_url: Annotated[
-        str | None, typer.Option(help="Where the collector stores; instead of files.")
-    ] = None,
+    database_url: DatabaseOption = None,
+    config: ConfigOption = None,
     assume_complete: Annotated[
         bool, typer.Option(help="A named log is complete; else only what it shows.")
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Explains one request; see `_HELP`."""
-    if bool(logs) == bool(database_url):
+    if logs and database_url:
         msg = "explain: give either LOG files with --policy, or --database-url"
         raise UsageError(msg)
-    if database_url:
-        stories = _explain_stored(database_url, request_id)
-    else:
+    request_id = request_id.encode("utf-8", "replace").decode()  # arguments may hold any bytes
+    if logs or policy:
         stories = _explain_files(policy, logs or [], request_id, assume_complete=assume_complete)
+    else:
+        stories = _explain_stored(database_url, config, request_id)
     _print(request_id, stories, as_json=as_json)
     if not stories:
         raise typer.Exit(_NOT_FOUND)
 
 
-def _explain_stored(database_url: str, request_id: str) -> list[Story]:
+def _explain_stored(database_url: str | None, config: Path | None, request_id: str) -> list[Story]:
     from collector.db.engine import check_connection, open_engine
     from collector.db.migrate import require_head
     from verifier.settle.lookup import explain_stored
 
-    engine = open_engine(database_url)
+    settings = load_settings(config, {"database": database_override(database_url)})
+    engine = open_engine(settings.database.address())
+    _require_file(engine.url)
     try:
         check_connection(engine)
         require_head(engine)
@@ -79,13 +83,20 @@ def _explain_stored(database_url: str, request_id: str) -> list[Story]:
         engine.dispose()
 
 
+def _require_file(url: URL) -> None:
+    """Raises UsageError when a SQLite file is not there: looking into one must not make it."""
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        msg = f"database {url.database}: no such file; give --database-url or LOG files"
+        raise UsageError(msg)
+
+
 def _explain_files(
     policy: list[Path] | None, logs: list[str], request_id: str, *, assume_complete: bool
 ) -> list[Story]:
     from verifier.check.lookup import explain_files
     from verifier.policies.read import read_policies
 
-    if not policy:
+    if not policy or not logs:
         msg = "explain: files need --policy FILE, the routes to judge them by"
         raise UsageError(msg)
     return explain_files(read_policies(policy), logs, request_id, assume_complete=assume_complete)

@@ -30,6 +30,19 @@ def settle_surplus(tally: Tally, failing_seconds: Iterable[int]) -> None:
             finding.reason = Reason.SURPLUS
 
 
+def settle_unreadable(tally: Tally, lines: int) -> None:
+    """Rule: a line that cannot be read may be the copy. As many missing ones are in doubt.
+
+    Args:
+        tally: Whose missing copies to doubt.
+        lines: How many lines of the mirror's logs were quarantined.
+    """
+    doubtful = min(lines, tally.counts.get(Verdict.MISSING, 0))
+    if doubtful:
+        tally.move(Verdict.MISSING, Verdict.UNVERIFIABLE, doubtful)
+        _doubt_first(tally, Verdict.MISSING, doubtful, Reason.MIRROR_UNREADABLE)
+
+
 def settle_log_loss(tally: Tally, seconds: int | None = None) -> None:
     """Rule: log loss is not mirror loss. As many missing copies as lines are lost are in doubt.
 
@@ -48,22 +61,22 @@ def settle_log_loss(tally: Tally, seconds: int | None = None) -> None:
     explained = explained_by_loss(missing, owed, control, lost)
     if explained:
         tally.move(Verdict.MISSING, Verdict.UNVERIFIABLE, explained)
-        _doubt_first(tally, Verdict.MISSING, explained)
+        _doubt_first(tally, Verdict.MISSING, explained, Reason.LOG_LOSS)
     orphans = tally.counts.get(Verdict.ORPHAN, 0)
     if tally.control_lost and orphans:
         tally.move(Verdict.ORPHAN, Verdict.UNVERIFIABLE, orphans)
-        _doubt_first(tally, Verdict.ORPHAN, orphans)
+        _doubt_first(tally, Verdict.ORPHAN, orphans, Reason.LOG_LOSS)
 
 
-def _doubt_first(tally: Tally, verdict: Verdict, count: int) -> None:
-    """Marks findings as log loss, the most lonely first: an outage comes in a row."""
+def _doubt_first(tally: Tally, verdict: Verdict, count: int, reason: Reason) -> None:
+    """Marks findings as unverifiable, the most lonely first: an outage comes in a row."""
     found = sorted(
         (finding for finding in tally.findings if finding.verdict is verdict),
         key=lambda finding: finding.start_us,
     )
     gaps = [(-_loneliness(found, index), index) for index in range(len(found))]
     for _, index in sorted(gaps)[:count]:
-        found[index].verdict, found[index].reason = Verdict.UNVERIFIABLE, Reason.LOG_LOSS
+        found[index].verdict, found[index].reason = Verdict.UNVERIFIABLE, reason
 
 
 def _loneliness(found: list[Finding], index: int) -> int:

@@ -69,6 +69,7 @@ class Reason(StrEnum):
     MIRROR_LOG_INCOMPLETE = "the log of {mirror} is not complete at that time"
     MIRROR_SILENT = "{mirror} has never logged: mirroring is off, or its logs do not arrive"
     LOG_LOSS = "log loss: as many lines of the primary are lost too"
+    MIRROR_UNREADABLE = "as many lines of the mirror's logs cannot be read"
     UNKNOWN_VERSION = "a pod of unknown version may have received the copy"
     MIRROR_TAKES_LIVE = "{mirror} takes live traffic too, and its lines carry no mark of a copy"
 

@@ -1,0 +1,159 @@
+"""What `check` makes of input as people bring it: prefixes, marks, lines that cannot be read."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import recordings
+from verifier.check import report
+from verifier.check.run import check
+from verifier.policies.read import read_policies
+
+POLICY = recordings.POLICIES / "weather-mirror.yaml"
+MIRROR = "forecast-v1-5d8f9b7c6-abcde"
+
+
+def judge(logs: list[str]) -> dict[str, Any]:
+    """What `check --json` says of the only policy, and of the lines."""
+    with check(read_policies([POLICY]), logs) as outcome:
+        document = report.to_json(outcome, report.results(outcome))
+    found: dict[str, Any] = document["policies"][0] | {"lines": document["lines"]}
+    return found
+
+
+def verdicts(logs: list[str]) -> dict[str, int]:
+    """The verdicts that were given."""
+    return {name: count for name, count in judge(logs)["verdicts"].items() if count}
+
+
+def test_time_stamps_of_kubectl_are_taken_off(tmp_path: Path) -> None:
+    """`kubectl logs --timestamps` gives the same verdicts as without."""
+    logs = recordings.read("leak")
+    stamped = {
+        pod: [b"2026-11-22T15:13:00.123456789Z " + line for line in lines]
+        for pod, lines in logs.items()
+    }
+
+    assert verdicts(recordings.write_plain(stamped, tmp_path)) == {"matched": 1817, "leak": 61}
+
+
+def test_prefixes_of_kubectl_name_their_pods(tmp_path: Path) -> None:
+    """`kubectl logs --prefix` of many pods in one file tells them apart."""
+    lines = [
+        b"[pod/%s/istio-proxy] %s" % (pod.encode(), line)
+        for pod, part in recordings.read("leak").items()
+        for line in part
+    ]
+    (tmp_path / "all.txt").write_bytes(b"".join(lines))
+
+    assert verdicts([str(tmp_path / "all.txt")]) == {"matched": 1817, "leak": 61}
+
+
+def test_lines_that_cannot_be_read_may_be_the_copies(tmp_path: Path) -> None:
+    """Where the mirror's lines are behind an unknown prefix, what lacks is unverifiable."""
+    logs = recordings.read("clean")
+    logs[MIRROR] = [b"some prefix | " + line for line in logs[MIRROR]]
+
+    found = judge(recordings.write_plain(logs, tmp_path))
+
+    assert found["statement"] == "not_proven"
+    assert found["verdicts"]["missing"] == 0
+    assert found["verdicts"]["unverifiable"] == len(logs[MIRROR])
+    assert found["lines"]["quarantined"] == len(logs[MIRROR])
+
+
+def test_unreadable_lines_of_the_primary_excuse_nothing(tmp_path: Path) -> None:
+    """Quarantined lines of v2 are no copies: what lacks at v1 stays missing."""
+    logs = recordings.read("no_mirror")
+    primary = next(pod for pod in logs if "-v2-" in pod)
+    logs[primary] += [b"some prefix | " + line for line in logs[primary]]
+
+    assert verdicts(recordings.write_plain(logs, tmp_path)) == {"missing": 376}
+
+
+def test_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    """A file that an editor saved with a byte order mark loses no line."""
+    logs = recordings.read("clean")
+    for lines in logs.values():
+        lines[0] = b"\xef\xbb\xbf" + lines[0]
+
+    assert verdicts(recordings.write_plain(logs, tmp_path)) == {"matched": 497}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("v1.log.gz", b"\x1f\x8b\x08\x00\x00\x00\x00\x00", "is binary, no log"),
+        ("notes.txt", b"buy milk\n" * 3, "none of 3 lines is an istio-proxy access log"),
+    ],
+)
+def test_file_that_is_no_log_is_refused_in_one_line(
+    name: str, content: bytes, message: str, tmp_path: Path
+) -> None:
+    """Exit status 2, one line that names the file, nothing on standard output."""
+    (tmp_path / name).write_bytes(content)
+    command = [sys.executable, "-m", "verifier", "check", "--policy", str(POLICY), "--json"]
+
+    done = subprocess.run(
+        [*command, str(tmp_path / name)], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert name in done.stderr
+    assert message in done.stderr
+
+
+def test_ended_check_leaves_no_files(tmp_path: Path) -> None:
+    """SIGTERM ends `check` and takes its temporary files away."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    log = tmp_path / "frontend.log"
+    log.write_bytes(b"".join(recordings.read("leak")["frontend-v1-6c9d8f7b5d-x2x7p"]) * 200)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "verifier", "check", "--policy", str(POLICY), str(log)],
+        env={"TMPDIR": str(temporary), "PATH": ""},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 30
+    while not any(temporary.glob("*/spill/*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    assert list(temporary.iterdir()) == []
+
+
+def test_full_disk_behind_the_output_is_no_verdict(tmp_path: Path) -> None:
+    """Output that cannot be written is exit status 2, never that of a violated policy."""
+    logs = recordings.write_plain(recordings.read("clean"), tmp_path)
+    command = [sys.executable, "-m", "verifier", "check", "--policy", str(POLICY), "--json", *logs]
+
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+
+    assert done.returncode == 2
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_output_is_one_json_object(tmp_path: Path) -> None:
+    """With `--json` standard output holds one object, whatever was quarantined beside it."""
+    logs = recordings.read("clean")
+    logs[MIRROR].append(b'[2026-11-22T15:11:42.902Z] "GET / HTTP/1.1" cut')
+    arguments = recordings.write_plain(logs, tmp_path)
+    command = [sys.executable, "-m", "verifier", "check", "--policy", str(POLICY), "--json"]
+
+    done = subprocess.run([*command, *arguments], capture_output=True, check=False)
+
+    assert json.loads(done.stdout)["lines"]["quarantined"] == 1
+    assert b"quarantined" in done.stderr
