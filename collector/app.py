@@ -17,10 +17,12 @@ from sqlalchemy import Engine
 
 from collector.batch import Reader
 from collector.clock import Clock, SystemClock
-from collector.db.engine import check_connection, open_engine
+from collector.db.engine import check_connection, open_engine, reading
 from collector.db.migrate import require_head, upgrade
+from collector.db.policies import watched_hosts
 from collector.db.secrets import request_key_secret
 from collector.db.writes import Writer
+from collector.errors import UsageError
 from collector.file_source import FileSource, pod_of_file
 from collector.ingest import Ingest, Parts
 from collector.kafka_source import KafkaSource
@@ -170,7 +172,14 @@ def build_from_files(
 
     Raises:
         InputError: A file cannot be read.
-        UsageError, Retryable: The database cannot be used.
+        UsageError, Retryable: The database cannot be used, or knows no policy.
     """
+    clock = clock or SystemClock()
     source = FileSource(paths, on_end=stop.set)
-    return CollectorApp(settings, open_database(settings), lambda: source, clock or SystemClock())
+    engine = open_database(settings)
+    with reading(engine) as connection:
+        watched = watched_hosts(connection, clock.now_us())
+    if not watched.hosts:
+        engine.dispose()
+        raise UsageError("no policy is recorded: give --policy FILE")
+    return CollectorApp(settings, engine, lambda: source, clock)
