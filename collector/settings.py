@@ -6,52 +6,23 @@ and can be given as the name of a file that holds them (`…_file`).
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from collector.errors import UsageError
+from collector.setting_forms import Brokers, DatabaseUrl, FileName, Partitions, Texts, Topics
 
 PREFIX: Final = "MIRRORPROOF_"
 """Of every environment variable that is ours."""
-
-
-def _split(value: object) -> object:
-    """`a, b` as the list that it means; lists stay."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-def parse_partitions(text: str) -> tuple[int, ...]:
-    """`0-3,7` as numbers, sorted, each once. Raises ValueError."""
-    found: set[int] = set()
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,5})(?:\s*-\s*(\d{1,5}))?\s*", part)
-        if not match:
-            raise ValueError(f"{text!r} is no list of partitions like 0-3,7")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if first > last:
-            raise ValueError(f"{part.strip()!r} goes backwards")
-        found.update(range(first, last + 1))
-    return tuple(sorted(found))
-
-
-def _partitions(value: object) -> object:
-    return parse_partitions(value) if isinstance(value, str) else value
-
-
-_Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class _Section(BaseModel):
@@ -85,17 +56,17 @@ def read_secret(value: SecretStr | None, file: Path | None, name: str) -> str | 
 class KafkaSettings(_Section):
     """Where the logs come from."""
 
-    bootstrap_servers: _Texts = Field(
+    bootstrap_servers: Brokers = Field(
         default=("localhost:9092",),
         description="Brokers to begin with, HOST:PORT, comma separated.",
     )
-    topics: _Texts = Field(
+    topics: Topics = Field(
         default=("istio-access-logs",), description="Topics to read, comma separated."
     )
     group: str = Field(
         default="mirrorproof", description="Consumer group; its offsets only inform lag tools."
     )
-    partitions: Annotated[tuple[int, ...] | None, NoDecode, BeforeValidator(_partitions)] = Field(
+    partitions: Partitions = Field(
         default=None,
         description="Partitions to read without a consumer group, as 0-3,7. "
         "Unset: the group shares them out.",
@@ -166,12 +137,12 @@ class KafkaSettings(_Section):
 class DatabaseSettings(_Section):
     """Where everything is kept."""
 
-    url: SecretStr | None = Field(
+    url: DatabaseUrl | None = Field(
         default=None,
         description="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE. "
         "Unset: sqlite:///mirrorproof.db.",
     )
-    url_file: Path | None = Field(default=None, description="File with the database URL.")
+    url_file: FileName | None = Field(default=None, description="File with the database URL.")
     pool_size: int = Field(
         default=5, ge=1, le=100, description="Connections kept open (PostgreSQL)."
     )
@@ -182,8 +153,10 @@ class DatabaseSettings(_Section):
         return self
 
     def address(self) -> str:
-        """The database URL, with its password. Raises UsageError: url_file cannot be read."""
+        """The database URL, with its password. Raises UsageError: url_file has none."""
         given = read_secret(self.url, self.url_file, "database.url_file")
+        if given == "":
+            raise UsageError(f"database.url_file: {self.url_file} is empty; write the URL into it")
         return given or "sqlite:///mirrorproof.db"
 
 
@@ -191,12 +164,12 @@ class CollectorSettings(_Section):
     """How lines are read and stored."""
 
     cluster: str = Field(default="", description="Cluster of the pods whose envelope names none.")
-    containers: _Texts = Field(
+    containers: Texts = Field(
         default=("istio-proxy",),
         description="Containers whose lines count; lines of others are ignored. "
         "Lines of an unknown container always count.",
     )
-    keep_query: _Texts = Field(
+    keep_query: Texts = Field(
         default=(),
         description="Query parameters stored readably, comma separated; * keeps all. "
         "The values of the others are replaced before anything is stored.",

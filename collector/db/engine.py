@@ -78,6 +78,9 @@ def open_engine(database_url: str, *, pool_size: int = 5) -> Engine:
 
 
 def _open_sqlite(url: URL) -> Engine:
+    if not url.database or ":memory:" in url.database or url.query.get("mode") == "memory":
+        # Gone with the process, and another one for each connection.
+        raise UsageError("database_url names no file: write sqlite:///FILE")
     engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -28,6 +28,10 @@ def said(url: str) -> MirrorproofError:
         ("postgresql://u:hunter2@h:port/d", UsageError, "database_url is no database URL"),
         ("mysql://u:hunter2@h/d", UsageError, "unknown scheme 'mysql'"),
         ("sqlite:////no/such/folder/x.db", UsageError, "unable to open database file"),
+        ("sqlite://", UsageError, "database_url names no file"),
+        ("sqlite:///", UsageError, "database_url names no file"),
+        ("sqlite:///:memory:", UsageError, "database_url names no file"),
+        ("sqlite:///file:x?mode=memory&uri=true", UsageError, "database_url names no file"),
         ("postgresql://u:hunter2@127.0.0.1:1/d", Retryable, "postgresql://127.0.0.1:1/d"),
     ],
 )

@@ -57,6 +57,14 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
         ("KAFKA__SASL_MECHANISM", "PLAIN", "sasl_mechanism and security_protocol"),
         ("KAFKA__CA_FILE", "ca.pem", "need security_protocol SSL"),
         ("KAFKA__CERT_FILE", "c.pem", "cert_file and key_file need each other"),
+        ("KAFKA__BOOTSTRAP_SERVERS", "", "setting kafka.bootstrap_servers: names no broker"),
+        ("KAFKA__BOOTSTRAP_SERVERS", "kafka", "kafka.bootstrap_servers: 'kafka' is not HOST:PORT"),
+        ("KAFKA__BOOTSTRAP_SERVERS", "a:1,kafka://b:1", "'kafka://b:1' is not HOST:PORT"),
+        ("KAFKA__BOOTSTRAP_SERVERS", "kafka:0", "'kafka:0' is not HOST:PORT"),
+        ("KAFKA__BOOTSTRAP_SERVERS", "kafka:65536", "'kafka:65536' is not HOST:PORT"),
+        ("KAFKA__TOPICS", " , ", "setting kafka.topics: names no topic"),
+        ("DATABASE__URL", "", "setting database.url: is empty"),
+        ("DATABASE__URL_FILE", "", "setting database.url_file: is empty"),
         ("LOG__LEVEL", "loud", "setting log.level: "),
     ],
 )
@@ -127,6 +135,24 @@ def test_secrets_come_from_files(tmp_path: Path) -> None:
     assert settings(file).database.address() == "sqlite:///x.db"
     with pytest.raises(UsageError, match=r"database.url_file: cannot read .*none"):
         settings(tmp_path / "none").database.address()
+
+
+def test_an_empty_file_is_no_database_url(tmp_path: Path) -> None:
+    """A secret that was never filled in does not mean the default database."""
+    file = tmp_path / "url"
+    file.write_text("\n")
+
+    with pytest.raises(UsageError, match=r"database.url_file: .*url is empty"):
+        load({"database": {"url_file": file}}).database.address()
+
+
+def test_brokers_may_be_names_and_addresses() -> None:
+    """Also of IPv6."""
+    brokers = ("kafka:9092", "10.0.0.1:1", "[::1]:65535")
+
+    assert load({"kafka": {"bootstrap_servers": ", ".join(brokers)}}).kafka == (
+        Settings().kafka.model_copy(update={"bootstrap_servers": brokers})
+    )
 
 
 def test_the_default_database_is_a_file_here() -> None:
