@@ -6,7 +6,6 @@ from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from verifier.check.report import Evidence, PolicyResult, overall, reason_text
@@ -64,21 +63,21 @@ def _show_policy(console: Console, outcome: Outcome, result: PolicyResult, limit
     requests = f"{tally.requests}"
     if tally.requests_high > tally.requests:
         requests += f" to {tally.requests_high}"
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 2))
-    table.add_row("requests", requests)
-    for verdict in Verdict:
-        if count := tally.counts.get(verdict, 0):
-            table.add_row(verdict.value, str(count))
+    rows = [("requests", requests)]
+    rows += [(v.value, str(count)) for v in Verdict if (count := tally.counts.get(v, 0))]
     share = result.percentage
     if share.observed is not None:
-        table.add_row(
-            "copied",
-            f"{share.observed:.2f} % of a declared {share.declared:g} %"
-            f" (95 % interval {share.low:.2f} to {share.high:.2f} %)",
+        rows.append(
+            (
+                "copied",
+                f"{share.observed:.2f} % of a declared {share.declared:g} %"
+                f" (95 % interval {share.low:.2f} to {share.high:.2f} %)",
+            )
         )
     if tally.status_differs:
-        table.add_row("status differs", f"{tally.status_differs} of {tally.paired} pairs")
-    console.print(table, highlight=False)
+        rows.append(("status differs", f"{tally.status_differs} of {tally.paired} pairs"))
+    for name, value in rows:
+        console.print(f"  {name:14}  {value}", highlight=False, soft_wrap=True)
     findings = sorted(tally.findings, key=finding_order)
     evidence = Evidence(outcome)
     evidence.load(findings[:limit])
