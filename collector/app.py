@@ -22,7 +22,7 @@ from collector.db.migrate import require_head, upgrade
 from collector.db.policies import watched_hosts
 from collector.db.secrets import request_key_secret
 from collector.db.writes import Writer
-from collector.errors import UsageError
+from collector.errors import InputError, UsageError
 from collector.file_source import FileSource, pod_of_file
 from collector.ingest import Ingest, Parts
 from collector.kafka_source import KafkaSource
@@ -103,6 +103,7 @@ class CollectorApp:
         )
         self._clock = clock
         self._engine = engine
+        self.totals: Final = pending.totals
         self.ingest: Final = Ingest(
             Parts(
                 clock=clock,
@@ -138,6 +139,24 @@ class CollectorApp:
                 os._exit(_EXIT_HUNG)
 
 
+class FileCollectorApp(CollectorApp):
+    """A collector of files: it comes to an end, and then knows what it read."""
+
+    def __init__(
+        self, settings: Settings, engine: Engine, source: FileSource, clock: Clock
+    ) -> None:
+        super().__init__(settings, engine, lambda: source, clock)
+        self._source = source
+
+    def check_outcome(self) -> None:
+        """Raises InputError: a file was not read to its end, or no line is an access log."""
+        if self._source.unread:
+            names = ", ".join(str(path) for path in self._source.unread)
+            raise InputError(f"{names}: not read to the end; the log above says why")
+        if self.totals.read and not self.totals.has_logs:
+            raise InputError("no line is an access log; are these the right files?")
+
+
 def _identities(cluster: str) -> Callable[[Partition], Identity]:
     """Who wrote the bare lines of a partition: a file called POD.log names its pod."""
 
@@ -167,7 +186,7 @@ def open_kafka(kafka: KafkaSettings) -> RecordSource:
 
 def build_from_files(
     settings: Settings, paths: Sequence[Path], stop: Event, clock: Clock | None = None
-) -> CollectorApp:
+) -> FileCollectorApp:
     """A collector that reads files and sets `stop` when it came to their ends.
 
     Raises:
@@ -182,4 +201,4 @@ def build_from_files(
     if not watched.hosts:
         engine.dispose()
         raise UsageError("no policy is recorded: give --policy FILE")
-    return CollectorApp(settings, engine, lambda: source, clock)
+    return FileCollectorApp(settings, engine, source, clock)

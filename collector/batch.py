@@ -86,6 +86,29 @@ class Batch(msgspec.Struct):
         return len(self.poison)
 
 
+class Totals(msgspec.Struct):
+    """The sums of the batches that were written.
+
+    Attributes:
+        has_logs: Whether any line was an access log, of a watched host or not.
+    """
+
+    read: int = 0
+    stored: int = 0
+    ignored: int = 0
+    quarantined: int = 0
+    has_logs: bool = False
+
+    def add(self, batch: Batch) -> None:
+        """Adds a batch."""
+        self.read += batch.read
+        self.stored += batch.stored
+        self.ignored += batch.ignored
+        self.quarantined += batch.quarantined
+        if batch.seen or batch.skewed or batch.watermark_us is not None:
+            self.has_logs = True
+
+
 class Watch(msgspec.Struct, frozen=True):
     """What is looked for at the moment.
 

@@ -18,6 +18,8 @@ from collector.source import Bounds, Partition, Polled, Record
 _MOST_LINES: Final = 5_000
 """Of one poll: one transaction."""
 _CHUNK_BYTES: Final = 1024 * 1024
+_HEAD_BYTES: Final = 4_096
+"""In which a text has no NUL."""
 
 
 def file_partition(path: Path) -> Partition:
@@ -39,7 +41,7 @@ class FileSource:
         on_end: Called once everything was delivered.
 
     Raises:
-        InputError: A file cannot be read.
+        InputError: A file cannot be read, or is no text.
     """
 
     def __init__(self, paths: Iterable[Path], on_end: Callable[[], object]) -> None:
@@ -49,6 +51,7 @@ class FileSource:
         self._next: dict[Partition, int] = {}
         self._open: dict[Partition, BinaryIO] = {}
         self._done: set[Partition] = set()
+        self._given_up: set[Partition] = set()
         self._paused = False
         self._on_end = on_end
 
@@ -61,7 +64,7 @@ class FileSource:
             return Polled()
         for partition, offset in tuple(self._next.items()):
             if offset > self._ends[partition]:
-                self._finish(partition)
+                self.halt(partition)
                 end = self._ends[partition]
                 return Polled(broken={partition: f"the file ends at line {end}, before {offset}"})
             records = self._read(partition)
@@ -78,8 +81,13 @@ class FileSource:
         self._next[partition] = offset + len(records)
         return records
 
+    @property
+    def unread(self) -> tuple[Path, ...]:
+        """Files that were given up before their end: stopped, or another process reads them."""
+        return tuple(path for found, path in self._paths.items() if found in self._given_up)
+
     def _finish(self, partition: Partition) -> None:
-        self.halt(partition)
+        self._close(partition)
         self._done.add(partition)
         if len(self._done) == len(self._paths):
             self._on_end()
@@ -89,7 +97,9 @@ class FileSource:
         path = self._paths.get(partition)
         if path is None:
             return
-        self.halt(partition)
+        self._close(partition)
+        self._done.discard(partition)
+        self._given_up.discard(partition)
         file = _open(path)
         for _ in islice(_lines(file), offset):
             pass
@@ -97,7 +107,12 @@ class FileSource:
         self._next[partition] = offset
 
     def halt(self, partition: Partition) -> None:
-        """See `RecordSource`."""
+        """See `RecordSource`. What is halted is not waited for: nobody else brings it on."""
+        if partition in self._paths and partition not in self._done:
+            self._given_up.add(partition)
+            self._finish(partition)
+
+    def _close(self, partition: Partition) -> None:
         self._next.pop(partition, None)
         file = self._open.pop(partition, None)
         if file is not None:
@@ -129,7 +144,7 @@ class FileSource:
     def close(self) -> None:
         """See `RecordSource`."""
         for partition in tuple(self._open):
-            self.halt(partition)
+            self._close(partition)
 
 
 def _open(path: Path) -> BinaryIO:
@@ -151,6 +166,9 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
 def _count_lines(path: Path) -> int:
     with _open(path) as file:
         try:
+            if b"\0" in file.read(_HEAD_BYTES):
+                raise InputError(f"{path}: is binary, no log; unpack it first")
+            file.seek(0)
             return sum(1 for _ in _lines(file))
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
-from collector.batch import Batch
+from collector.batch import Batch, Totals
 from collector.clock import Clock
 from collector.db import positions
 from collector.db.engine import as_our_error, reading
@@ -27,6 +27,7 @@ class Pending:
         self._log = get_logger(component="pending")
         self.batches: list[Batch] = []
         self.fenced_writes = 0
+        self.totals = Totals()
 
     def add(self, batch: Batch) -> None:
         """Takes a batch that follows the last one of its partition."""
@@ -61,12 +62,17 @@ class Pending:
             return {}
         written = {batch.partition: batch.to_offset for batch in self.batches}
         stopped = {batch.partition: batch.stop_reason for batch in self.batches}
+        self._count(self.batches)
         self.batches = []
         for partition, reason in stopped.items():
             if reason:
                 self._log.error("partition_stopped", partition=str(partition), reason=reason)
                 self._ownership.set_aside(partition, source)
         return written
+
+    def _count(self, written: list[Batch]) -> None:
+        for batch in written:
+            self.totals.add(batch)
 
     def _sort_out(self, source: RecordSource) -> None:
         """After a fenced write: what is written already, what is somebody else's, what remains."""
@@ -82,6 +88,7 @@ class Pending:
             if found[partition] == (epoch, to_offset):
                 # The commit went through and only its answer was lost.
                 self._log.info("write_was_done", partition=str(partition))
+                self._count([b for b in self.batches if b.partition == partition])
                 self.batches = [b for b in self.batches if b.partition != partition]
             elif found[partition] != (epoch, first[partition]):
                 self._log.error("partition_fenced", partition=str(partition))

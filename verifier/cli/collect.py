@@ -35,7 +35,7 @@ Only lines about the hosts of policies are stored. Several collectors share the 
 consumer group; a process that dies at any moment neither loses nor doubles a line. Every setting
 can also be given as an environment variable, MIRRORPROOF_KAFKA__GROUP, or in a file.
 
-Exit status: 0 ended by SIGTERM or at the end of the files, 2 wrong usage.
+Exit status: 0 ended by SIGTERM or at the end of the files, 2 wrong usage, or files without logs.
 
 [b]Examples[/b]
 
@@ -88,6 +88,21 @@ def record_policies(engine: Engine, paths: list[Path], now_us: int) -> int:
         return len(record_versions(connection, records, now_us))
 
 
+def _collect_files(settings: Settings, paths: list[Path], stop: Event) -> None:
+    """Reads files to their ends and tells what was in them. Raises InputError, UsageError."""
+    from collector.app import build_from_files
+
+    built = build_from_files(settings, paths, stop)
+    built.run(stop)
+    found = built.totals
+    typer.echo(
+        f"{found.read} lines read: {found.stored} stored, {found.ignored} ignored, "
+        f"{found.quarantined} quarantined",
+        err=True,
+    )
+    built.check_outcome()
+
+
 def collect(
     bootstrap_servers: Annotated[
         str | None,
@@ -129,8 +144,10 @@ def collect(
         engine = app.open_database(settings)
         record_policies(engine, policy, SystemClock().now_us())
         engine.dispose()
-    built = app.build_from_files(settings, from_, stop) if from_ else app.build(settings)
-    built.run(stop)
+    if from_:
+        _collect_files(settings, from_, stop)
+    else:
+        app.build(settings).run(stop)
 
 
 def migrate(database_url: DatabaseOption = None, config: ConfigOption = None) -> None:
