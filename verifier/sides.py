@@ -18,7 +18,6 @@ def mirror_destinations(policy: Policy) -> tuple[Destination, ...]:
 
 def mirror_groups(policy: Policy) -> tuple[MirrorGroup, ...]:
     """The policy's mirrors, those of one destination together; same order as the destinations."""
-    live = {weighted.destination for weighted in policy.live}
     return tuple(
         MirrorGroup(
             destination.subset or destination.host,
@@ -28,7 +27,7 @@ def mirror_groups(policy: Policy) -> tuple[MirrorGroup, ...]:
                     reverse=True,
                 )
             ),
-            live=destination in live,
+            live=policy.is_live(destination),
         )
         for destination in mirror_destinations(policy)
     )

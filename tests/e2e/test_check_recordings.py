@@ -202,6 +202,44 @@ def _with_server_name(line: bytes, subset: str) -> bytes:
     return line.replace(b" - default", name.encode())
 
 
+@pytest.mark.parametrize("senders", [True, False], ids=["with_senders", "without_senders"])
+@pytest.mark.parametrize(
+    ("scenario", "verdicts"),
+    [
+        ("clean", {"matched": 497}),
+        ("toggled", {"matched": 1241, "missing": 517}),
+        ("leak", {"matched": 1817, "unverifiable": 61}),
+        ("nosuffix_leak", {"matched": 1821, "unverifiable": 57}),
+    ],
+)
+def test_where_a_request_went_tells_its_route(
+    scenario: str, verdicts: dict[str, int], senders: bool, tmp_path: Path
+) -> None:
+    """What v2 got took the mirrored route; what went to v1 may be a tester's, by a header."""
+    logs = recordings.write_plain(recordings.read(scenario, senders=senders), tmp_path)
+
+    document = judge(recordings.POLICIES / "weather-canary.yaml", logs)
+
+    found = document["policies"][1]["verdicts"]
+    assert {name: count for name, count in found.items() if count} == verdicts
+    assert document["policies"][0]["primary"]["requests"] == 0
+
+
+@pytest.mark.parametrize("senders", [True, False], ids=["with_senders", "without_senders"])
+def test_live_traffic_of_the_whole_service_is_no_leak(senders: bool, tmp_path: Path) -> None:
+    """A live destination without a subset reaches the mirror's pods too."""
+    logs = {
+        pod: [line.replace(b"|v2|", b"||").replace(b"|v1|", b"||") for line in lines]
+        for pod, lines in recordings.read("leak", senders=senders).items()
+    }
+
+    document = judge(
+        recordings.POLICIES / "weather-whole.yaml", recordings.write_plain(logs, tmp_path)
+    )
+
+    assert summary(document)["verdicts"] == {"matched": 1878}
+
+
 def test_what_a_sender_could_not_route_is_no_arrival(tmp_path: Path) -> None:
     """The sender `frontend-v1` answers 404 itself: exempt, not live traffic at v1."""
     line = (

@@ -75,7 +75,7 @@ class Kinds:
             return None
         milliseconds = _MILLISECONDS.get(head[20:])
         words = request.split(" ")
-        if milliseconds is None or len(words) != 3 or request_id in _NOTHING:
+        if milliseconds is None or len(words) != 3 or request_id in _NOTHING or text[0] != "[":
             return None
         method, path, protocol = words
         if method in _SPECIAL or path in _NOTHING or not protocol:

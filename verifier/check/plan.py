@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from collector.errors import UsageError
 from collector.hosts import HostTable
 from collector.observation import Destination, Observation
 from collector.records import Identity, Role
 from verifier.check.records import MAX_POLICIES
+from verifier.pairing.lines import Side
 from verifier.policies.model import Policy
 from verifier.policies.resolve import PodVersions, RouteTable, Unknown
 from verifier.sides import Sides
 
 _CACHE_LIMIT: Final = 100_000
+_LIVE: Final = frozenset((Side.CLIENT_LIVE, Side.SERVER_LIVE))
+_MIRRORED: Final = frozenset((Side.CLIENT_MIRROR, Side.SERVER_MIRROR))
 
-Place = tuple[int, int, int, int]
-"""Side, mirror index, policy number, and 1 when the line cannot show its route."""
+Part = tuple[int, int, int]
+"""Side, mirror index and policy number."""
+
+
+class Place(NamedTuple):
+    """What a line is: its part, and what else it may be.
+
+    `unknown` is 1 when the line cannot show its route; `others` then holds its part for every
+    route that it may have taken.
+    """
+
+    side: int
+    mirror: int
+    policy: int
+    unknown: int = 0
+    others: tuple[Part, ...] = ()
 
 
 class Plan:
@@ -75,17 +92,39 @@ class Plan:
         route = self._routes.route(log.method, log.path, seen.host, name)
         if route is None:
             return None
-        policy = route.policies[0] if isinstance(route, Unknown) else route
-        number = self._numbers[id(policy)]
         if seen.role == Role.UNROUTED:
             # Most are senders' answers to requests that have no route.
             pod = self.surely_serves(seen.pod)
         else:
             pod = self.serves(seen.pod, seen.destination if seen.role != Role.CLIENT else None)
+        if isinstance(route, Unknown):
+            return self._weigh(seen, pod, route)
+        part = self._part(seen, pod, route)
+        return None if part is None else Place(*part)
+
+    def _part(self, seen: Observation, pod: Destination | None, policy: Policy) -> Part | None:
+        """The part that a line plays for one policy; None when it does not concern it."""
+        number = self._numbers[id(policy)]
         side = self._sides[number].side(seen.role, seen.destination, pod)
-        if side is None:
+        return None if side is None else (int(side[0]), side[1], number)
+
+    def _weigh(self, seen: Observation, pod: Destination | None, route: Unknown) -> Place | None:
+        """What a line is whose conditions leave several routes: where it went tells some apart.
+
+        Of the routes that remain, those with a mirror come first: what they owe is then doubted,
+        not excused.
+        """
+        ordered = sorted(route.policies, key=lambda policy: not policy.mirrors)
+        parts = [part for policy in ordered if (part := self._part(seen, pod, policy)) is not None]
+        if not parts:
             return None
-        return int(side[0]), side[1], number, int(isinstance(route, Unknown))
+        live = [part for part in parts if part[0] in _LIVE]
+        mirrored = any(part[0] in _MIRRORED for part in parts)
+        subset = seen.destination is not None and seen.destination.subset
+        if len(live) == 1 and not mirrored and (not route.otherwise or subset):
+            return Place(*live[0])
+        told = live if live and not mirrored else [p for p in parts if p[0] in _MIRRORED] or parts
+        return Place(*told[0], 1, tuple(parts))
 
     def serves(self, pod: Identity, server_name: Destination | None) -> Destination | None:
         """The destination that a pod serves, or None when its version is unknown."""

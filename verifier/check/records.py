@@ -35,7 +35,8 @@ class Kind(NamedTuple):
     """What a line has in common with others: all that matters but its id, path and times.
 
     `policy` is an index into the policies. `route_unknown` is 1 when the line does not show which
-    route its request took; the policy then is the first that it may have been.
+    route its request took; the policy then is the first that it may have been, and `others` holds
+    side, mirror and policy for each.
     """
 
     pod: int
@@ -46,6 +47,7 @@ class Kind(NamedTuple):
     policy: int
     route_unknown: int
     attempt: int
+    others: tuple[tuple[int, int, int], ...] = ()
 
 
 def key_of(request_id: str, method: str, path: str, host: str) -> int:

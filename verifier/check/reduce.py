@@ -12,10 +12,10 @@ import msgspec
 from verifier.check.evidence import PolicyEvidence
 from verifier.check.fast import MOST_RECORDS, Ordinary, ordinary
 from verifier.check.records import LAYOUT, Kind, Record, to_line
-from verifier.pairing.doubt import doubt_holes, doubt_route, doubt_sample
+from verifier.pairing.doubt import doubt_holes, doubt_leaks, doubt_route, doubt_sample
 from verifier.pairing.episodes import episodes, first_request_us
 from verifier.pairing.judge import judge
-from verifier.pairing.lines import Finding, Line, Reason, Terms, Verdict
+from verifier.pairing.lines import Finding, Line, Reason, Side, Terms, Verdict
 from verifier.pairing.tally import Tally
 from verifier.policies.model import Policy
 
@@ -122,7 +122,8 @@ class Reducer:
         """Judges the episodes of a key that is not ordinary."""
         kinds = [self._kinds[record[_KIND]] for record in records]
         known = sorted({kind.policy for kind in kinds if not kind.route_unknown})
-        number = known[0] if known else kinds[0].policy
+        number = known[0] if known else min(kind.policy for kind in kinds)
+        kinds = [_as_of(kind, number) for kind in kinds]
         horizon = self._evidence[number].terms.horizon_us
         lines = [
             to_line(Record(*record), kind) for record, kind in zip(records, kinds, strict=True)
@@ -133,6 +134,8 @@ class Reducer:
             judged = judge(episode, self._terms(number, start))
             if len(known) != 1:
                 doubt_route(judged)
+            if any(_may_be_live(kind) for kind in kinds):
+                doubt_leaks(judged)
             doubt_holes(judged, self._evidence[number].hole)
             doubt_sample(judged, self._evidence[number].hole, start)
             tally.add(judged)
@@ -148,6 +151,19 @@ class Reducer:
         early = start_us < policy.valid_from_us
         reason = Reason.NO_MIRROR_IN_FORCE if early else Reason.POLICY_CHANGED
         return msgspec.structs.replace(terms, exempt=reason)
+
+
+def _as_of(kind: Kind, number: int) -> Kind:
+    """A kind with the part that it plays for the policy whose route its request took."""
+    for side, mirror, policy in kind.others:
+        if policy == number != kind.policy:
+            return kind._replace(side=side, mirror=mirror, policy=policy)
+    return kind
+
+
+def _may_be_live(kind: Kind) -> bool:
+    """Whether an arrival at a mirror may be live traffic of another route."""
+    return kind.side == Side.SERVER_MIRROR and any(o[0] == Side.SERVER_LIVE for o in kind.others)
 
 
 def _add_quick(tally: Tally, counts: Counter[Ordinary], *, primary_logged: bool) -> None:

@@ -204,9 +204,9 @@ class Scanner:
 
     def _kind_number(self, report: ChunkReport, pod: int, seen: Observation, place: Place) -> int:
         """The number of a line's kind; a new one is reported."""
-        side, mirror, policy, unknown = place
+        side, mirror, policy, unknown, others = place
         kind = Kind(
-            pod, seen.log.code, seen.traits, side, mirror, policy, unknown, seen.log.attempt
+            pod, seen.log.code, seen.traits, side, mirror, policy, unknown, seen.log.attempt, others
         )
         number = self._numbers.get(kind)
         if number is None:

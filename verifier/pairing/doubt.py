@@ -41,6 +41,13 @@ def doubt_route(judgement: Judgement) -> None:
     judgement.add(Verdict.UNVERIFIABLE, judgement.counts.pop(Verdict.UNSAMPLED, 0))
 
 
+def doubt_leaks(judgement: Judgement) -> None:
+    """Rule: live traffic at a mirror that another route may send there is no leak for certain."""
+    for finding in judgement.findings:
+        if finding.reason is Reason.LIVE_AT_MIRROR:
+            doubt(judgement, finding, Reason.ROUTE_UNKNOWN)
+
+
 def doubt_holes(judgement: Judgement, hole: Callable[[int, int], Reason | None]) -> None:
     """Rule: what lacks where the evidence has a hole is unverifiable, not missing.
 
