@@ -79,6 +79,27 @@ def test_collected_files_are_settled_once(tmp_path: Path) -> None:
     assert run(tmp_path, "verify", "--once", "--json") == (0, "")
 
 
+def test_once_tells_people_what_is_settled(tmp_path: Path) -> None:
+    """A line for each window and one for each policy, also into a pipe; then only the total."""
+    assert run(tmp_path, "verify", "--once") == (0, "nothing is settled\n")
+    logs = []
+    for pod, lines in recorded("v1_outage").items():
+        path = tmp_path / f"{pod}.log"
+        path.write_text("".join(f"{line}\n" for line in lines))
+        logs += ["--from", str(path)]
+    assert run(tmp_path, "collect", *logs, "--policy", str(POLICY))[0] == 0
+
+    status, output = run(tmp_path, "verify", "--once")
+
+    *windows, total = output.splitlines()
+    assert status == 0
+    assert windows
+    assert all(" requests]" in line for line in windows)
+    assert total.startswith("total  ")
+    assert f" requests in {len(windows)} windows]" in total
+    assert run(tmp_path, "verify", "--once") == (0, f"{total}\n")
+
+
 def test_up_collects_and_verifies_in_one_process(kafka: KafkaBroker, tmp_path: Path) -> None:
     """Lines in Kafka become settled windows; SIGTERM ends both parts in good order."""
     topic = kafka.create_topic(2)

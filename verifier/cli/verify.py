@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from collector.settings import Settings
     from verifier.settle.record import Settled
+    from verifier.settle.report import Totals
 
 PolicyOption = Annotated[
     list[Path] | None,
@@ -103,13 +104,35 @@ def window_line(settled: Settled) -> str:
     )
 
 
-def _printer(*, as_json: bool) -> Callable[[Settled], None]:
-    """Prints revisions: JSON lines, or lines for people on a terminal; nothing elsewhere."""
+def total_line(total: Totals) -> str:
+    """All settled windows of a policy as people see them."""
+    words = total.statement.replace("_", " ")
+    return (
+        f"total  {total.policy}  {words}: {total.reason}"
+        f"  [{total.requests} requests in {total.windows} windows]"
+    )
+
+
+def _printer(*, as_json: bool, always: bool = False) -> Callable[[Settled], None]:
+    """Prints revisions: JSON lines, or lines for people, on a terminal only unless `always`."""
     if as_json:
         return lambda settled: typer.echo(json.dumps(window_json(settled), ensure_ascii=False))
-    if sys.stdout.isatty():
+    if always or sys.stdout.isatty():
         return lambda settled: typer.echo(window_line(settled))
     return lambda _settled: None
+
+
+def _print_totals(engine: Engine) -> None:
+    """One line for each policy, of all that was ever settled."""
+    from collector.db.engine import reading
+    from verifier.settle.report import policy_names, totals
+
+    with reading(engine) as connection:
+        found = [totals(connection, name) for name in policy_names(connection)]
+    for total in found:
+        typer.echo(total_line(total))
+    if not found:
+        typer.echo("nothing is settled")
 
 
 def _open(settings: Settings, policy: list[Path] | None, *, migrate: bool = False) -> Engine:
@@ -146,9 +169,12 @@ def verify(
     stop = stop_on_signals()
     engine = _open(settings, policy)
     try:
-        verifier = build(settings, engine, on_settled=_printer(as_json=as_json))
+        printer = _printer(as_json=as_json, always=once)
+        verifier = build(settings, engine, on_settled=printer)
         if once:
             verifier.settle_due()
+            if not as_json:
+                _print_totals(engine)
         else:
             verifier.run(stop)
     finally:
