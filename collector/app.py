@@ -22,7 +22,7 @@ from collector.db.migrate import require_head, upgrade
 from collector.db.policies import watched_hosts
 from collector.db.secrets import request_key_secret
 from collector.db.writes import Writer
-from collector.errors import InputError, UsageError
+from collector.errors import InputError, MirrorproofError, UsageError
 from collector.file_source import FileSource, pod_of_file
 from collector.ingest import Ingest, Parts
 from collector.kafka_source import KafkaSource
@@ -114,6 +114,7 @@ class CollectorApp:
                 watcher=Watcher(engine, clock, owner, own.policy_refresh_s),
                 reader=reader,
                 poll_s=kafka.batch_wait_ms / 1000,
+                start_timeout_s=kafka.start_timeout_s,
             )
         )
 
@@ -173,15 +174,28 @@ def build(settings: Settings, clock: Clock | None = None) -> CollectorApp:
     Raises:
         UsageError, Retryable: The database cannot be used; Kafka is tried when it runs.
     """
-    kafka = settings.kafka
-    return CollectorApp(
-        settings, open_database(settings), lambda: open_kafka(kafka), clock or SystemClock()
-    )
+    opener = KafkaOpener(settings.kafka)
+    return CollectorApp(settings, open_database(settings), opener, clock or SystemClock())
 
 
-def open_kafka(kafka: KafkaSettings) -> RecordSource:
-    """The source of records from Kafka."""
-    return KafkaSource(kafka, client_id=f"mirrorproof-{socket.gethostname()}")
+class KafkaOpener:
+    """Opens sources of records from Kafka; the first one must find its topics."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._has_begun = False
+
+    def __call__(self) -> RecordSource:
+        """A source. Raises UsageError, Retryable: it cannot be read, or not yet."""
+        source = KafkaSource(self._kafka, client_id=f"mirrorproof-{socket.gethostname()}")
+        if not self._has_begun:
+            try:
+                source.require_topics()
+            except MirrorproofError:
+                source.close()
+                raise
+            self._has_begun = True
+        return source
 
 
 def build_from_files(

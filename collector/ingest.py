@@ -14,7 +14,7 @@ from typing import Final
 from collector.backoff import Backoff
 from collector.batch import Reader
 from collector.clock import Clock
-from collector.errors import MirrorproofError, Retryable
+from collector.errors import MirrorproofError, Retryable, UsageError
 from collector.lag import LagCheck
 from collector.log import Throttle, get_logger
 from collector.ownership import Ownership
@@ -30,7 +30,11 @@ _SOURCE_FAILURES: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What the loop is made of; `collector.app` puts it together."""
+    """What the loop is made of; `collector.app` puts it together.
+
+    Attributes:
+        start_timeout_s: How long the first opening of a source may take; 0: for ever.
+    """
 
     clock: Clock
     open_source: Callable[[], RecordSource]
@@ -40,6 +44,7 @@ class Parts:
     watcher: Watcher
     reader: Reader
     poll_s: float
+    start_timeout_s: float = 0.0
 
 
 class Ingest:
@@ -55,6 +60,7 @@ class Ingest:
         self._throttle = Throttle()
         self._log = get_logger(component="ingest")
         self.last_turn_s = parts.clock.monotonic()
+        self._starting_since_s: float | None = self.last_turn_s
         self.written_batches = 0
 
     def run(self, stop: Event) -> None:
@@ -90,10 +96,22 @@ class Ingest:
         try:
             self._source = self._parts.open_source()
         except Retryable as error:
+            self._give_up_start(error)
             self._source_failed(error, stop)
             return None
+        self._starting_since_s = None
         self._log.info("source_opened")
         return self._source
+
+    def _give_up_start(self, error: Retryable) -> None:
+        """Raises UsageError when there never was a source, for too long: a setting is wrong."""
+        limit_s, since_s = self._parts.start_timeout_s, self._starting_since_s
+        if since_s is None or not limit_s or self._clock.monotonic() - since_s < limit_s:
+            return
+        raise UsageError(
+            f"{error}; given up after {limit_s:g} s (kafka.start_timeout_s): "
+            "correct the settings, or start what is missing and try again"
+        ) from error
 
     def _source_failed(self, error: MirrorproofError, stop: Event) -> None:
         wait_s = self._source_backoff.failed(self._clock.monotonic())

@@ -130,7 +130,7 @@ def connect(settings: KafkaSettings, group: str | None, client_id: str) -> Kafka
 
 
 def _no_connection(where: str, why: str, sasl_mechanism: str | None) -> MirrorproofError:
-    message = f"Kafka at {where}: no connection: {' '.join(why.split())}"
+    message = f"cannot reach Kafka at {where}: {' '.join(why.split())}"
     if sasl_mechanism and "disconnected" in why:
         # The broker's refusal and the end of the connection arrive together, in any order.
         message += "; are username, password and sasl_mechanism right?"

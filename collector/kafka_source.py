@@ -16,6 +16,7 @@ from typing import Any, Final
 from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 from kafka.errors import IllegalStateError, KafkaError, LogTruncationError, OffsetOutOfRangeError
 
+from collector.errors import Retryable
 from collector.kafka_connection import as_our_error, connect
 from collector.settings import KafkaSettings
 from collector.source import Bounds, Partition, Polled, Record
@@ -68,6 +69,7 @@ class KafkaSource:
 
     def __init__(self, settings: KafkaSettings, client_id: str = "mirrorproof") -> None:
         self._where = ",".join(settings.bootstrap_servers)
+        self._topics = settings.topics
         self._begun: set[TopicPartition] = set()
         self._paused = False
         self._group = settings.group if settings.partitions is None else None
@@ -79,6 +81,14 @@ class KafkaSource:
         fixed = [TopicPartition(t, n) for t in settings.topics for n in settings.partitions]
         self._consumer.assign(fixed)
         self._notes.on_partitions_assigned(fixed)
+
+    def require_topics(self) -> None:
+        """Raises Retryable: a topic does not exist; a subscription would wait for it in silence."""
+        with self._our_errors():
+            # Asks the brokers about what is not known yet, and makes no topic.
+            missing = [t for t in self._topics if not self._consumer.partitions_for_topic(t)]
+        if missing:
+            raise Retryable(f"topic {', '.join(missing)} does not exist on {self._where}")
 
     def _hold(self, assigned: Iterable[TopicPartition]) -> None:
         for found in assigned:

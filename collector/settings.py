@@ -95,6 +95,12 @@ class KafkaSettings(_Section):
         le=60_000,
         description="How long one try to reach the brokers may take, milliseconds.",
     )
+    start_timeout_s: float = Field(
+        default=60.0,
+        ge=0,
+        description="How long to try to reach the brokers and the topics for the first time, "
+        "seconds; then the start has failed. 0: for ever.",
+    )
     batch_records: int = Field(
         default=5_000, ge=1, le=100_000, description="Most records in one transaction."
     )

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.servers.kafka import KafkaBroker
+from tests.servers.process import free_ports
 
 pytestmark = pytest.mark.integration
 
@@ -132,6 +133,24 @@ def test_up_with_wrong_arguments_starts_nothing(tmp_path: Path) -> None:
 
     assert (status, output) == (2, "")
     assert "none.yaml" in (tmp_path / "errors").read_text()
+
+
+def test_up_gives_up_a_broker_that_never_answers(tmp_path: Path) -> None:
+    """One line says which, why, and which setting decides how long to try."""
+    (port,) = free_ports(1)
+    config = tmp_path / "mirrorproof.toml"
+    config.write_text("[kafka]\nstart_timeout_s = 0.1\nconnect_timeout_ms = 500\n")
+
+    status, _ = run(
+        tmp_path,
+        *("up", "--config", str(config), "--policy", str(POLICY)),
+        *("--bootstrap-servers", f"127.0.0.1:{port}"),
+    )
+
+    said = (tmp_path / "errors").read_text().splitlines()[-1]
+    assert status == 2
+    assert said.startswith(f"mirrorproof: cannot reach Kafka at 127.0.0.1:{port}: ")
+    assert "given up after 0.1 s (kafka.start_timeout_s)" in said
 
 
 def _shipped(pod: str, line: str) -> bytes:

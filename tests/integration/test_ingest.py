@@ -67,7 +67,11 @@ class TestBench:
         return self.sources[-1]
 
     def collector(
-        self, owner: str = "me", partitions: Sequence[Partition] = (P0, P1), **writer: Writer
+        self,
+        owner: str = "me",
+        partitions: Sequence[Partition] = (P0, P1),
+        start_timeout_s: float = 0.0,
+        **writer: Writer,
     ) -> Ingest:
         """A collector; another `writer` may be given."""
         engine, clock = self.engine, self.clock
@@ -86,6 +90,7 @@ class TestBench:
                 watcher=Watcher(engine, clock, owner, 3.0),
                 reader=reader,
                 poll_s=0.25,
+                start_timeout_s=start_timeout_s,
             )
         )
 
@@ -405,6 +410,32 @@ def test_a_broker_that_is_away_at_the_start_is_waited_for(bench: TestBench) -> N
     bench.broker.down = False
     bench.produce(2)
     bench.turn(collector, times=10)
+
+    assert bench.ids() == bench.expected()
+
+
+def test_a_broker_that_never_answered_is_given_up(bench: TestBench) -> None:
+    """After the time-out, in one line that names the setting."""
+    bench.broker.down = True
+    begun_s = bench.clock.monotonic()
+
+    with pytest.raises(UsageError, match=r"in memory: down; given up after 60 s \(kafka.start_"):
+        bench.collector(start_timeout_s=60.0).run(bench.stop)
+
+    assert 60.0 <= bench.clock.monotonic() - begun_s < 75.0
+
+
+def test_a_broker_that_answered_once_is_never_given_up(bench: TestBench) -> None:
+    """Also when the client is replaced meanwhile."""
+    collector = bench.collector(start_timeout_s=1.0)
+    bench.produce(2)
+    bench.turn(collector)
+    bench.broker.down = True
+    bench.turn(collector, times=60, seconds=5.0)
+
+    bench.broker.down = False
+    bench.produce(2)
+    bench.turn(collector, times=60)
 
     assert bench.ids() == bench.expected()
 

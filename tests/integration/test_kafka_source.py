@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
-from collector.errors import UsageError
+from collector.errors import Retryable, UsageError
 from collector.kafka_source import KafkaSource
 from collector.settings import KafkaSettings
 from collector.source import Partition, Polled
@@ -252,7 +252,21 @@ def test_no_broker_is_something_to_wait_for() -> None:
     )
 
     assert kind == "Retryable"
-    assert message.startswith(f"Kafka at 127.0.0.1:{port}: no connection")
+    assert message.startswith(f"cannot reach Kafka at 127.0.0.1:{port}: ")
+
+
+def test_a_topic_that_does_not_exist_is_named(kafka: KafkaBroker) -> None:
+    """One that exists passes; asking makes no topic."""
+    there = {"bootstrap_servers": (kafka.bootstrap,), "topics": (kafka.create_topic(),)}
+    with opened(**there) as source:
+        source.require_topics()
+
+    for _ in range(2):
+        with (
+            opened(**{**there, "topics": ("nobody-made-this",)}) as source,
+            pytest.raises(Retryable, match=f"nobody-made-this does not exist on {kafka.bootstrap}"),
+        ):
+            source.require_topics()
 
 
 def test_a_missing_certificate_file_is_a_matter_of_settings(tmp_path: Path) -> None:
