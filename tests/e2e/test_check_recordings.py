@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -238,6 +240,52 @@ def test_live_traffic_of_the_whole_service_is_no_leak(senders: bool, tmp_path: P
     )
 
     assert summary(document)["verdicts"] == {"matched": 1878}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("scenario", ["clean", "long_lived", "diverging"])
+def test_lost_lines_all_over_a_short_busy_run_are_no_missing_copies(
+    scenario: str, seed: int, tmp_path: Path
+) -> None:
+    """Every twentieth line is lost in shipping, and no sender's log tells: nothing is proven."""
+    dice = random.Random(seed)
+    logs = {
+        pod: [line for line in lines if dice.random() > 0.05]
+        for pod, lines in recordings.read(scenario, senders=False).items()
+    }
+
+    document = judge(
+        recordings.POLICIES / "weather-mirror.yaml", recordings.write_plain(logs, tmp_path)
+    )
+
+    assert document["statement"] == "not_proven"
+    assert document["policies"][0]["verdicts"]["missing"] == 0
+
+
+def test_one_request_id_for_ever_is_ambiguous_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a key with too many lines some are only counted, so that none can be called missing."""
+    monkeypatch.setattr("verifier.check.reduce.MAX_LINES_PER_KEY", 1000)
+    logs = {
+        pod: [_ONE_KEY.sub(rb'"GET /health HTTP', line) for line in lines]
+        for pod, lines in recordings.read("clean").items()
+    }
+    logs = {
+        pod: [_ONE_ID.sub(b'"constant"', line) for line in lines] for pod, lines in logs.items()
+    }
+
+    document = judge(
+        recordings.POLICIES / "weather-mirror.yaml", recordings.write_plain(logs, tmp_path)
+    )
+
+    assert summary(document)["verdicts"] == {"ambiguous": 497}
+    assert [f["count"] for f in document["policies"][0]["findings"]] == [497]
+    assert lines_add_up(document["lines"])
+
+
+_ONE_KEY = re.compile(rb'"[A-Z]+ \S+ HTTP')
+_ONE_ID = re.compile(rb'"[0-9a-f]{8}-[-0-9a-f]{27}"')
 
 
 def test_what_a_sender_could_not_route_is_no_arrival(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,15 +15,18 @@ from verifier.check.records import LAYOUT, Kind, Record, to_line
 from verifier.pairing.doubt import doubt_holes, doubt_leaks, doubt_route, doubt_sample
 from verifier.pairing.episodes import episodes, first_request_us
 from verifier.pairing.judge import judge
-from verifier.pairing.lines import Finding, Line, Reason, Side, Terms, Verdict
+from verifier.pairing.lines import Finding, Judgement, Line, Reason, Side, Terms, Verdict
+from verifier.pairing.owed import MAX_EVIDENCE
 from verifier.pairing.tally import Tally
 from verifier.policies.model import Policy
 
 MAX_LINES_PER_KEY: Final = 50_000
 """More lines of one key are counted, not judged: an attacker may send one id for ever."""
 
-_KEY, _LINE_ID, _KIND = 0, 1, 3
+_KEY, _LINE_ID, _START, _KIND = 0, 1, 2, 3
+_READ_BYTES: Final = LAYOUT.size * 65_536
 Packed = tuple[Any, ...]
+_Keys = dict[int, list[Packed]]
 
 
 class Share(msgspec.Struct):
@@ -69,11 +72,14 @@ class Reducer:
         """Judges one share: the spill files of all workers for it."""
         share = Share()
         quick: dict[int, Counter[Ordinary]] = defaultdict(Counter)
-        for records in self._by_key(files).values():
+        beyond: dict[int, Counter[int]] = {}
+        for key, records in self._by_key(files, beyond).items():
             kept = records if len(records) == 1 else self._distinct(records)
             share.repeated += len(records) - len(kept)
             found = self._ordinary(kept)
-            if found is None:
+            if key in beyond:
+                self._too_many(share, kept, beyond[key])
+            elif found is None:
                 self._judge_key(share, kept)
             else:
                 quick[self._kinds[kept[0][_KIND]].policy][found] += 1
@@ -91,17 +97,45 @@ class Reducer:
             return None
         return ordinary(records, self._kinds, self._horizons[number])
 
-    def _by_key(self, files: Iterable[Path]) -> dict[int, list[Packed]]:
-        """The records of each key."""
-        keys: dict[int, list[Packed]] = {}
-        for file in files:
-            for record in LAYOUT.iter_unpack(file.read_bytes()):
-                group = keys.get(record[_KEY])
-                if group is None:
-                    keys[record[_KEY]] = [record]
-                elif len(group) < MAX_LINES_PER_KEY:
-                    group.append(record)
+    def _by_key(self, files: Iterable[Path], beyond: dict[int, Counter[int]]) -> _Keys:
+        """The records of each key.
+
+        Args:
+            files: Of one share.
+            beyond: Gets the number of records of each kind that a key has beyond the limit.
+        """
+        keys: _Keys = {}
+        for record in _read(files):
+            group = keys.get(record[_KEY])
+            if group is None:
+                keys[record[_KEY]] = [record]
+            elif len(group) < MAX_LINES_PER_KEY:
+                group.append(record)
+            else:
+                beyond.setdefault(record[_KEY], Counter())[record[_KIND]] += 1
         return keys
+
+    def _too_many(self, share: Share, records: list[Packed], beyond: Counter[int]) -> None:
+        """Rule: beyond the cap a key is ambiguous, as one finding: its other lines are unknown."""
+        sides: Counter[int] = Counter()
+        for number, count in (beyond + Counter(record[_KIND] for record in records)).items():
+            sides[self._kinds[number].side] += count
+        kept = [
+            to_line(Record(*record), self._kinds[record[_KIND]])
+            for record in sorted(records, key=lambda record: record[_START])[:MAX_EVIDENCE]
+        ]
+        judged = Judgement()
+        judged.find(
+            Finding(
+                Verdict.AMBIGUOUS,
+                Reason.TOO_MANY_LINES,
+                kept[0].start_us,
+                kept,
+                count=max(sides.values()),
+            )
+        )
+        policy = min(self._kinds[record[_KIND]].policy for record in records)
+        self._tally(share, policy).add(judged)
 
     def _distinct(self, records: list[Packed]) -> list[Packed]:
         """Records without those that repeat a line, whatever their order."""
@@ -151,6 +185,14 @@ class Reducer:
         early = start_us < policy.valid_from_us
         reason = Reason.NO_MIRROR_IN_FORCE if early else Reason.POLICY_CHANGED
         return msgspec.structs.replace(terms, exempt=reason)
+
+
+def _read(files: Iterable[Path]) -> Iterator[Packed]:
+    """All records of files, piece by piece: one id in all lines makes a share of any size."""
+    for path in files:
+        with path.open("rb") as file:
+            while piece := file.read(_READ_BYTES):
+                yield from LAYOUT.iter_unpack(piece)
 
 
 def _as_of(kind: Kind, number: int) -> Kind:

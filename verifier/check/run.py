@@ -77,6 +77,7 @@ class _Scanned(msgspec.Struct):
     numbers: dict[int, list[int]] = {}
     kinds: dict[int, Kind] = {}
     parts: dict[Identity, set[Part]] = {}
+    seconds: set[int] = set()
     shipped: bool = False
     refused: list[tuple[int, int, str]] = []
     access_logs: list[int] = []
@@ -240,6 +241,7 @@ def _join(
             known.widen(stretch.first_us, stretch.last_us)
     scanned.first_lines.append(next_line + 1)
     scanned.shipped |= report.shipped
+    scanned.seconds |= report.seconds
     lines = scanned.lines
     lines.observations += report.observations
     lines.ignored += report.elsewhere + report.other
@@ -276,18 +278,9 @@ def _second_pass(
         scanned.lines.repeated += share.repeated
         scanned.lines.observations -= share.repeated
         progress("judging", done, len(tasks))
-    seconds = _seconds(scanned)
+    seconds = max(1, len(scanned.seconds))
     for tally in tallies:
         settle_surplus(tally, tally.failures)
         settle_log_loss(tally, seconds)
         tally.trim()
     return tallies
-
-
-def _seconds(scanned: _Scanned) -> int:
-    """How many seconds the logs span, at least one."""
-    spans = [stretch for stretch in scanned.stretches.values() if stretch is not None]
-    if not spans:
-        return 1
-    first = min(stretch.first_us for stretch in spans)
-    return 1 + (max(stretch.last_us for stretch in spans) - first) // 1_000_000

@@ -45,6 +45,7 @@ class ChunkReport(msgspec.Struct):
         pods: Pods that this worker met for the first time, in the order of their numbers.
         kinds: Kinds that this worker met for the first time, by their numbers.
         stretches: The stretch of each pod's lines so far, by its number.
+        seconds: Seconds since the epoch in which lines of watched hosts started.
         shipped: Some line named its own pod: the file is a stream of many pods.
     """
 
@@ -58,6 +59,7 @@ class ChunkReport(msgspec.Struct):
     pods: list[Identity] = []
     kinds: dict[int, Kind] = {}
     stretches: dict[int, Stretch] = {}
+    seconds: set[int] = set()
     shipped: bool = False
 
 
@@ -172,6 +174,7 @@ class Scanner:
             report.elsewhere += 1
             return
         report.observations += 1
+        report.seconds.add(log.start_us // 1_000_000)
         number = self._pod_number(report, pod, log)
         self._stretches[number].widen(log.start_us, log.end_us)
         place = self._plan.place(seen)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from verifier.pairing.doubt import Failures, explained_by_loss, scattered
 from verifier.pairing.lines import Finding, Reason, Verdict
 from verifier.pairing.tally import Tally
+
+_BUSY_PER_S: Final = 50
+"""From so many requests a second on, tenths of seconds tell scattered loss from outages."""
 
 
 def settle_surplus(tally: Tally, failing_seconds: Iterable[int]) -> None:
@@ -48,8 +52,8 @@ def settle_log_loss(tally: Tally, seconds: int | None = None) -> None:
 
     Args:
         tally: Whose missing copies to doubt.
-        seconds: How long the logs last, to estimate the loss without senders' logs; None: only
-            their control group tells.
+        seconds: How many seconds saw any line, to estimate the loss without senders' logs; None:
+            only their control group tells.
     """
     missing = tally.counts.get(Verdict.MISSING, 0)
     owed = missing + tally.counts.get(Verdict.MATCHED, 0)
@@ -58,6 +62,10 @@ def settle_log_loss(tally: Tally, seconds: int | None = None) -> None:
         without_request = sum(tally.failures.values())
         control = tally.counts.get(Verdict.MATCHED, 0) + without_request
         lost = scattered(len(tally.failures), without_request, seconds)
+        if tally.failing_tenths and control >= _BUSY_PER_S * seconds:
+            # With so many requests nearly every second of a short run loses a line by chance.
+            finer = scattered(len(tally.failing_tenths), without_request, 10 * seconds)
+            lost = max(lost, finer)
     explained = explained_by_loss(missing, owed, control, lost)
     if explained:
         tally.move(Verdict.MISSING, Verdict.UNVERIFIABLE, explained)

@@ -20,6 +20,7 @@ class Tally(msgspec.Struct):
         surplus: (start µs) of copies too many that the surroundings decide on.
         untested: Matched requests that tell nothing of the percentage, see `Judgement`.
         failures: Seconds in which copies without any request started, and how many did.
+        failing_tenths: The same, in tenths of seconds, without how many.
     """
 
     limit: int
@@ -34,6 +35,7 @@ class Tally(msgspec.Struct):
     findings: list[Finding] = []
     surplus: list[int] = []
     failures: dict[int, int] = {}
+    failing_tenths: set[int] = set()
 
     def add(self, judged: Judgement) -> None:
         """Adds one episode's judgement."""
@@ -51,6 +53,7 @@ class Tally(msgspec.Struct):
             elif finding.reason is Reason.NO_SENDER_LOG:
                 second = finding.start_us // 1_000_000
                 self.failures[second] = self.failures.get(second, 0) + 1
+                self.failing_tenths.add(finding.start_us // 100_000)
         self.findings.extend(judged.findings)
         if len(self.findings) > 4 * self.limit + 1000:
             self.trim()
@@ -73,6 +76,7 @@ class Tally(msgspec.Struct):
         self.surplus.extend(other.surplus)
         for second, count in other.failures.items():
             self.failures[second] = self.failures.get(second, 0) + count
+        self.failing_tenths |= other.failing_tenths
 
     def trim(self) -> None:
         """Keeps the earliest findings."""
