@@ -31,6 +31,11 @@ def strip_port(authority: str) -> str:
     return host.rstrip(".")
 
 
+def has_suffix(authority: str) -> bool:
+    """Whether an authority that is no watched host carries Envoy's mark of a copy."""
+    return strip_port(authority).endswith(SHADOW_SUFFIX)
+
+
 def service_names(host: str) -> tuple[str, ...]:
     """All names by which a Kubernetes service answers, from its fully qualified one.
 

@@ -7,10 +7,10 @@ from functools import lru_cache
 
 import msgspec
 
-from collector.hosts import HostTable
+from collector.hosts import HostTable, has_suffix
 from collector.keys import line_identity, request_key
 from collector.records import AccessLog, Identity, Role
-from collector.traits import traits_of
+from collector.traits import Trait, traits_of
 
 
 class Destination(msgspec.Struct, frozen=True, order=True):
@@ -82,6 +82,7 @@ def observe(
     hosts: HostTable,
     secret: bytes,
     identify: Callable[[AccessLog, str], int] = line_identity,
+    own_host: str = "",
 ) -> Observation | None:
     """The observation of a line, or None when no policy watches its host.
 
@@ -95,6 +96,9 @@ def observe(
         hosts: The watched hosts.
         secret: Key of the request key, at most 64 bytes.
         identify: How a line is told from the others of its pod; the default lasts for ever.
+        own_host: The watched host of the service that the pod belongs to, for lines of receivers
+            that name no watched host: a service may be called by its address, or by any name that
+            a gateway takes. Empty: such lines concern nobody.
     """
     role, destination = read_cluster(log.cluster)
     if destination is None and log.server_name:
@@ -102,15 +106,19 @@ def observe(
         if destination is not None and role is Role.UNROUTED:
             role = Role.SERVER
     host, shadow_host = hosts.resolve(log.authority)
+    other_name = 0
+    if host is None and destination is not None:
+        host = hosts.resolve(destination.host)[0]
+        shadow_host = host is not None and has_suffix(log.authority)
     if host is None:
-        host = hosts.resolve(destination.host)[0] if destination is not None else None
-        if host is None:
+        if not own_host or role is not Role.SERVER:
             return None
+        host, shadow_host, other_name = own_host, has_suffix(log.authority), Trait.OTHER_NAME
     return Observation(
         request_key(log.request_id, log.method, log.path, host, secret),
         identify(log, line),
         role,
-        traits_of(log, shadow_host=shadow_host),
+        traits_of(log, shadow_host=shadow_host) | other_name,
         host,
         destination,
         pod,

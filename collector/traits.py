@@ -38,6 +38,9 @@ class Trait:
     """The authority ends in `-shadow`: Envoy's own mark of a copy (before Istio 1.28)."""
     MARKED: Final = 1 << 8
     """The operator's own marker field says: copy."""
+    OTHER_NAME: Final = 1 << 9
+    """The authority is no watched host, only the pod is one of its service: evidence beside a
+    sender's line to that service, and nothing alone (probes and direct calls look like that)."""
 
 
 ORDINARY_MASK: Final[int] = (

@@ -88,10 +88,19 @@ def test_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
     assert verdicts(recordings.write_plain(logs, tmp_path)) == {"matched": 497}
 
 
+def test_zeros_of_a_crashed_node_are_one_bad_line(tmp_path: Path) -> None:
+    """A file system that was not unmounted leaves NULs where a line should be."""
+    logs = recordings.read("clean")
+    logs["frontend-v1-6c9d8f7b5d-x2x7p"][1:1] = [b"\0" * 300 + b"\n"]
+
+    assert verdicts(recordings.write_plain(logs, tmp_path)) == {"matched": 497}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("v1.log.gz", b"\x1f\x8b\x08\x00\x00\x00\x00\x00", "is binary, no log"),
+        ("v1.log.zst", b"\x28\xb5\x2f\xfdabcdefgh\n", "is binary, no log"),
         ("notes.txt", b"buy milk\n" * 3, "none of 3 lines is an istio-proxy access log"),
     ],
 )

@@ -288,6 +288,52 @@ _ONE_KEY = re.compile(rb'"[A-Z]+ \S+ HTTP')
 _ONE_ID = re.compile(rb'"[0-9a-f]{8}-[-0-9a-f]{27}"')
 
 
+@pytest.mark.parametrize("scenario", ["clean", "toggled", "leak", "nosuffix_leak", "v2_outage"])
+@pytest.mark.parametrize("authority", [b"10.0.80.175:3002", b"www.example.org"])
+def test_a_service_may_be_called_by_any_name(
+    scenario: str, authority: bytes, tmp_path: Path
+) -> None:
+    """By its address, or a gateway's `*`: the sender's cluster and the pods tell the service."""
+    host, colon, port = authority.partition(b":")
+    copied = b'"' + host + b"-shadow" + colon + port + b'"'
+    logs = {
+        pod: [
+            line.replace(b'"forecast-shadow:3002"', copied).replace(
+                b'"forecast:3002"', b'"' + authority + b'"'
+            )
+            for line in lines
+        ]
+        for pod, lines in recordings.read(scenario).items()
+    }
+
+    document = judge(
+        recordings.POLICIES / "weather-mirror.yaml", recordings.write_plain(logs, tmp_path)
+    )
+
+    assert summary(document) == recordings.EXPECTED[scenario]["with_senders"]
+
+
+@pytest.mark.parametrize("senders", [True, False], ids=["with_senders", "without_senders"])
+def test_probes_of_the_pods_are_no_requests(senders: bool, tmp_path: Path) -> None:
+    """What calls a pod by its address, and no sender sent, concerns no policy."""
+    logs = recordings.read("clean", senders=senders)
+    probes = [
+        line.replace(b'"forecast:3002"', b'"10.244.0.5:3002"').replace(b"GET /", b"GET /live/")
+        for line in logs["forecast-v2-7b9c4d5e8-klmno"][:20]
+    ]
+    for pod in logs:
+        if pod.startswith("forecast"):
+            logs[pod] += probes
+
+    document = judge(
+        recordings.POLICIES / "weather-mirror.yaml", recordings.write_plain(logs, tmp_path)
+    )
+
+    side = "with_senders" if senders else "without_senders"
+    assert summary(document) == recordings.EXPECTED["clean"][side]
+    assert document["lines"]["ignored"] == 80
+
+
 def test_what_a_sender_could_not_route_is_no_arrival(tmp_path: Path) -> None:
     """The sender `frontend-v1` answers 404 itself: exempt, not live traffic at v1."""
     line = (

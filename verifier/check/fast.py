@@ -51,10 +51,11 @@ def ordinary(records: list[Packed], kinds: Mapping[int, Kind], horizon_us: int) 
     clients: list[Told] = []
     attempts: list[Told] = []
     copies: list[Told] = []
-    odd = 0
+    odd = named = 0
     for record in records:
         kind = kinds[record[_KIND]]
         odd |= kind.traits & ORDINARY_MASK | kind.route_unknown
+        named |= kind.traits & Trait.OTHER_NAME
         if kind.side == _COPY:
             copies.append((record, kind))
         elif kind.side == _ATTEMPT:
@@ -65,7 +66,7 @@ def ordinary(records: list[Packed], kinds: Mapping[int, Kind], horizon_us: int) 
             return None
     requests = clients or attempts
     count = len(requests)
-    if odd or len(copies) != count or not count:
+    if odd or len(copies) != count or not count or (named and not clients):
         return None
     if not _one_episode(records, horizon_us) or not _all_copies(copies, attempts, clients):
         return None

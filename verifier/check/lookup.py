@@ -119,7 +119,14 @@ def _read(
         log = parse_line(piece.text.rstrip("\r"))
         if not isinstance(log, AccessLog) or not same_id(request_id, log.request_id):
             continue
-        observation = observe(log, piece.text, piece.identity, plan.hosts, b"")
+        observation = observe(
+            log,
+            piece.text,
+            piece.identity,
+            plan.hosts,
+            b"",
+            own_host=plan.own_host(piece.identity),
+        )
         place = plan.place(observation) if observation is not None else None
         if observation is None or place is None:
             continue

@@ -56,6 +56,7 @@ class Plan:
         self._numbers: Final = {id(policy): n for n, policy in enumerate(policies)}
         self._pods: dict[tuple[Identity, Destination | None], Destination | None] = {}
         self._places: dict[object, Place | None] = {}
+        self._own_hosts: dict[Identity, str] = {}
         self._conditional: Final = frozenset(
             host
             for policy in policies
@@ -133,6 +134,23 @@ class Plan:
             self._pods[question] = self._versions.destination(pod, server_name)
         return self._pods[question]
 
+    def own_host(self, pod: Identity) -> str:
+        """The host by which senders' clusters call what a pod serves; empty when it is unsure.
+
+        A mirror may be a service of its own: its copies are told by the host of the live one.
+        """
+        if pod not in self._own_hosts:
+            serves = self.surely_serves(pod)
+            users = [] if serves is None else [p for p in self.policies if _uses(p, serves)]
+            live = next((one.destination.host for p in users for one in p.live), "")
+            self._own_hosts[pod] = live
+        return self._own_hosts[pod]
+
     def surely_serves(self, pod: Identity) -> Destination | None:
         """As `serves`, of a pod of which no line shows that it receives requests."""
         return self._versions.sure(pod)
+
+
+def _uses(policy: Policy, destination: Destination) -> bool:
+    """Whether a policy sends requests or copies to a destination."""
+    return policy.is_live(destination) or policy.mirror_of(destination) is not None

@@ -34,6 +34,7 @@ class Share(msgspec.Struct):
 
     tallies: dict[int, Tally] = {}
     repeated: int = 0
+    ignored: int = 0
 
 
 class Reducer:
@@ -166,6 +167,7 @@ class Reducer:
         for episode in episodes(lines, horizon):
             start = first_request_us(episode)
             judged = judge(episode, self._terms(number, start))
+            share.ignored += judged.unconcerned
             if len(known) != 1:
                 doubt_route(judged)
             if any(_may_be_live(kind) for kind in kinds):

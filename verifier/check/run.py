@@ -276,7 +276,8 @@ def _second_pass(
         for number, tally in share.tallies.items():
             tallies[number].merge(tally)
         scanned.lines.repeated += share.repeated
-        scanned.lines.observations -= share.repeated
+        scanned.lines.ignored += share.ignored
+        scanned.lines.observations -= share.repeated + share.ignored
         progress("judging", done, len(tasks))
     seconds = max(1, len(scanned.seconds))
     for tally in tallies:

@@ -169,7 +169,8 @@ class Scanner:
         if not isinstance(log, AccessLog):
             self._count_other(report, index, log)
             return
-        seen = observe(log, text, pod, self._plan.hosts, _SECRET, _identify)
+        own_host = self._plan.own_host(pod)
+        seen = observe(log, text, pod, self._plan.hosts, _SECRET, _identify, own_host)
         if seen is None:
             report.elsewhere += 1
             return

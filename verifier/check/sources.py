@@ -16,6 +16,8 @@ from collector.errors import InputError, UsageError
 
 CHUNK_BYTES: Final = 4 * 1024 * 1024
 _STDIN: Final = "-"
+_PACKED: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh", b"PK\x03\x04")
+"""How gzip, Zstandard, xz, bzip2 and zip begin."""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -84,7 +86,7 @@ def _open_source(pod: str, file: str, folder: Path) -> Source:
         if not path.is_file() and not path.is_dir():
             path = _keep_stream(path, folder)
         with path.open("rb") as opened:
-            if b"\0" in opened.read(4096):
+            if _is_binary(opened.read(4096)):
                 msg = f"{file}: is binary, no log; unpack it first"
                 raise InputError(msg)
             size = opened.seek(0, 2)
@@ -92,6 +94,11 @@ def _open_source(pod: str, file: str, folder: Path) -> Source:
         msg = f"{file}: cannot be read: {error.strerror or error}"
         raise InputError(msg) from error
     return Source(str(path), pod, file, size)
+
+
+def _is_binary(head: bytes) -> bool:
+    """Whether a file is packed, or no text. Some NULs are what a crashed node leaves in a log."""
+    return head.startswith(_PACKED) or head.count(0) * 3 > len(head)
 
 
 def _keep_stream(path: Path, folder: Path) -> Path:

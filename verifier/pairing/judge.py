@@ -66,7 +66,9 @@ def judge(lines: list[Line], terms: Terms) -> Judgement:
         terms: What the policy in force when its first request started asks.
     """
     found = Judgement()
-    episode = distinct(lines)
+    told = distinct(lines)
+    episode = _concerned(told)
+    found.unconcerned = len(told) - len(episode)
     if len(episode) > terms.cap:
         _too_many(found, episode)
         return found
@@ -80,6 +82,13 @@ def judge(lines: list[Line], terms: Terms) -> Judgement:
         _judge_arrivals(found, case)
     _judge_doubtful(found, doubtful)
     return found
+
+
+def _concerned(episode: list[Line]) -> list[Line]:
+    """Rule: lines with another authority count beside a sender's line to the service only."""
+    if any(line.side in (Side.CLIENT_LIVE, Side.CLIENT_MIRROR) for line in episode):
+        return episode
+    return [line for line in episode if not line.traits & Trait.OTHER_NAME]
 
 
 def _open(roles: Roles, doubtful: list[Line], terms: Terms) -> _Case:

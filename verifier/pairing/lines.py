@@ -172,6 +172,7 @@ class Judgement(msgspec.Struct):
         largest: The mirror groups with the largest percentage: what arrives nowhere else was not
             drawn. Set where requests may be unsampled.
         unsampled: One line for each unsampled request.
+        unconcerned: Lines that tell nothing, as no sender's line is beside them.
         untested: Matched requests that tell nothing of the percentage, as only those whose copy
             was logged are known.
     """
@@ -188,6 +189,7 @@ class Judgement(msgspec.Struct):
     largest: tuple[int, ...] = ()
     unsampled: list[Line] = []
     untested: int = 0
+    unconcerned: int = 0
 
     def add(self, verdict: Verdict, count: int) -> None:
         """Adds `count` of a verdict, without a finding."""
