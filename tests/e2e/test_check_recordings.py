@@ -318,7 +318,7 @@ def test_probes_of_the_pods_are_no_requests(senders: bool, tmp_path: Path) -> No
     """What calls a pod by its address, and no sender sent, concerns no policy."""
     logs = recordings.read("clean", senders=senders)
     probes = [
-        line.replace(b'"forecast:3002"', b'"10.244.0.5:3002"').replace(b"GET /", b"GET /live/")
+        line.replace(b'"forecast:3002"', b'"10.244.0.5:3002"').replace(b" /", b" /live/")
         for line in logs["forecast-v2-7b9c4d5e8-klmno"][:20]
     ]
     for pod in logs:
