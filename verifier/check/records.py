@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from collector.keys import mask_request_id
 from verifier.pairing.lines import Line
@@ -11,7 +13,12 @@ from verifier.pairing.lines import Line
 LAYOUT: Final = struct.Struct("<qqqQIII")
 """A `Record`."""
 
+KEY, LINE_ID, START, KIND = 0, 1, 2, 3
+"""Positions in a record: naming its fields would cost as much as the rest."""
+
 MAX_POLICIES: Final = 250
+
+_READ_BYTES: Final = LAYOUT.size * 65_536
 
 
 class Record(NamedTuple):
@@ -57,6 +64,22 @@ def key_of(request_id: str, method: str, path: str, host: str) -> int:
     can aim at. `collector.keys.request_key` is the lasting form of the same.
     """
     return hash(f"{mask_request_id(request_id)}\n{method}\n{path}\n{host}")
+
+
+def shares(spill: Path) -> list[list[Path]]:
+    """The spill files of each share of the keys; they are called `SHARE-WORKER`."""
+    by_share: dict[str, list[Path]] = {}
+    for file in sorted(spill.iterdir()):
+        by_share.setdefault(file.name.partition("-")[0], []).append(file)
+    return list(by_share.values())
+
+
+def read_records(files: Iterable[Path]) -> Iterator[tuple[Any, ...]]:
+    """All records of files, piece by piece: one id in all lines makes a share of any size."""
+    for path in files:
+        with path.open("rb") as file:
+            while piece := file.read(_READ_BYTES):
+                yield from LAYOUT.iter_unpack(piece)
 
 
 def to_line(record: Record, kind: Kind) -> Line:

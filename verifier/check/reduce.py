@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ import msgspec
 
 from verifier.check.evidence import PolicyEvidence
 from verifier.check.fast import MOST_RECORDS, Ordinary, ordinary
-from verifier.check.records import LAYOUT, Kind, Record, to_line
+from verifier.check.records import KEY, KIND, LINE_ID, START, Kind, Record, read_records, to_line
 from verifier.pairing.doubt import doubt_holes, doubt_leaks, doubt_route, doubt_sample
 from verifier.pairing.episodes import episodes, first_request_us
 from verifier.pairing.judge import judge
@@ -23,8 +23,6 @@ from verifier.policies.model import Policy
 MAX_LINES_PER_KEY: Final = 50_000
 """More lines of one key are counted, not judged: an attacker may send one id for ever."""
 
-_KEY, _LINE_ID, _START, _KIND = 0, 1, 2, 3
-_READ_BYTES: Final = LAYOUT.size * 65_536
 Packed = tuple[Any, ...]
 _Keys = dict[int, list[Packed]]
 
@@ -45,6 +43,7 @@ class Reducer:
         evidence: What is known of each policy's logs.
         kinds: All kinds of lines, by the numbers that records have.
         limit: How many findings to keep for each policy.
+        clocks: How far the clocks of pods are ahead, µs; pods that are not are left out.
     """
 
     def __init__(
@@ -53,11 +52,16 @@ class Reducer:
         evidence: tuple[PolicyEvidence, ...],
         kinds: Mapping[int, Kind],
         limit: int,
+        clocks: Mapping[int, int],
     ) -> None:
         self._policies: Final = policies
         self._evidence: Final = evidence
         self._kinds: Final = kinds
         self._limit: Final = limit
+        self._clocks: Final = clocks
+        self._ahead: Final = {
+            number: clocks[kind.pod] for number, kind in kinds.items() if kind.pod in clocks
+        }
         self._horizons: Final = [e.terms.horizon_us for e in evidence]
         # The short way suits one mirror of 100 % and evidence that does not depend on time.
         self._plain: Final = [
@@ -83,7 +87,7 @@ class Reducer:
             elif found is None:
                 self._judge_key(share, kept)
             else:
-                quick[self._kinds[kept[0][_KIND]].policy][found] += 1
+                quick[self._kinds[kept[0][KIND]].policy][found] += 1
         for number, counts in quick.items():
             primary_logged = self._evidence[number].primary.known
             _add_quick(self._tally(share, number), counts, primary_logged=primary_logged)
@@ -93,7 +97,7 @@ class Reducer:
 
     def _ordinary(self, records: list[Packed]) -> Ordinary | None:
         """What `ordinary` makes of a key, where the policy and the evidence allow the short way."""
-        number = self._kinds[records[0][_KIND]].policy
+        number = self._kinds[records[0][KIND]].policy
         if not 1 < len(records) <= MOST_RECORDS or not self._plain[number]:
             return None
         return ordinary(records, self._kinds, self._horizons[number])
@@ -106,24 +110,30 @@ class Reducer:
             beyond: Gets the number of records of each kind that a key has beyond the limit.
         """
         keys: _Keys = {}
-        for record in _read(files):
-            group = keys.get(record[_KEY])
+        for record in read_records(files):
+            if record[KIND] in self._ahead:
+                record = (
+                    *record[:START],
+                    record[START] - self._ahead[record[KIND]],
+                    *record[KIND:],
+                )
+            group = keys.get(record[KEY])
             if group is None:
-                keys[record[_KEY]] = [record]
+                keys[record[KEY]] = [record]
             elif len(group) < MAX_LINES_PER_KEY:
                 group.append(record)
             else:
-                beyond.setdefault(record[_KEY], Counter())[record[_KIND]] += 1
+                beyond.setdefault(record[KEY], Counter())[record[KIND]] += 1
         return keys
 
     def _too_many(self, share: Share, records: list[Packed], beyond: Counter[int]) -> None:
         """Rule: beyond the cap a key is ambiguous, as one finding: its other lines are unknown."""
         sides: Counter[int] = Counter()
-        for number, count in (beyond + Counter(record[_KIND] for record in records)).items():
+        for number, count in (beyond + Counter(record[KIND] for record in records)).items():
             sides[self._kinds[number].side] += count
         kept = [
-            to_line(Record(*record), self._kinds[record[_KIND]])
-            for record in sorted(records, key=lambda record: record[_START])[:MAX_EVIDENCE]
+            to_line(Record(*record), self._kinds[record[KIND]])
+            for record in sorted(records, key=lambda record: record[START])[:MAX_EVIDENCE]
         ]
         judged = Judgement()
         judged.find(
@@ -135,16 +145,17 @@ class Reducer:
                 count=max(sides.values()),
             )
         )
-        policy = min(self._kinds[record[_KIND]].policy for record in records)
+        self._put_clocks_back(judged, kept)
+        policy = min(self._kinds[record[KIND]].policy for record in records)
         self._tally(share, policy).add(judged)
 
     def _distinct(self, records: list[Packed]) -> list[Packed]:
         """Records without those that repeat a line, whatever their order."""
-        if len({record[_LINE_ID] for record in records}) == len(records):
+        if len({record[LINE_ID] for record in records}) == len(records):
             return records  # the common case: not even two pods wrote the same
         seen: dict[tuple[int, int], Packed] = {}
         for record in records:
-            seen.setdefault((self._kinds[record[_KIND]].pod, record[_LINE_ID]), record)
+            seen.setdefault((self._kinds[record[KIND]].pod, record[LINE_ID]), record)
         return list(seen.values())
 
     def _tally(self, share: Share, number: int) -> Tally:
@@ -155,7 +166,7 @@ class Reducer:
 
     def _judge_key(self, share: Share, records: list[Packed]) -> None:
         """Judges the episodes of a key that is not ordinary."""
-        kinds = [self._kinds[record[_KIND]] for record in records]
+        kinds = [self._kinds[record[KIND]] for record in records]
         known = sorted({kind.policy for kind in kinds if not kind.route_unknown})
         number = known[0] if known else min(kind.policy for kind in kinds)
         kinds = [_as_of(kind, number) for kind in kinds]
@@ -174,7 +185,19 @@ class Reducer:
                 doubt_leaks(judged)
             doubt_holes(judged, self._evidence[number].hole)
             doubt_sample(judged, self._evidence[number].hole, start)
+            self._put_clocks_back(judged, episode)
             tally.add(judged)
+
+    def _put_clocks_back(self, judged: Judgement, lines: list[Line]) -> None:
+        """People see the times that the pods wrote."""
+        if not self._clocks:
+            return
+        for finding in judged.findings:
+            finding.start_us += self._clocks.get(finding.lines[0].pod, 0)
+        for line in lines:
+            ahead = self._clocks.get(line.pod, 0)
+            line.start_us += ahead
+            line.end_us += ahead
 
     def _terms(self, number: int, start_us: int) -> Terms:
         """The terms in force when an episode's first request started."""
@@ -187,14 +210,6 @@ class Reducer:
         early = start_us < policy.valid_from_us
         reason = Reason.NO_MIRROR_IN_FORCE if early else Reason.POLICY_CHANGED
         return msgspec.structs.replace(terms, exempt=reason)
-
-
-def _read(files: Iterable[Path]) -> Iterator[Packed]:
-    """All records of files, piece by piece: one id in all lines makes a share of any size."""
-    for path in files:
-        with path.open("rb") as file:
-            while piece := file.read(_READ_BYTES):
-                yield from LAYOUT.iter_unpack(piece)
 
 
 def _as_of(kind: Kind, number: int) -> Kind:

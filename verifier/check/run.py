@@ -12,11 +12,12 @@ import msgspec
 
 from collector.errors import InputError
 from collector.records import Identity
+from verifier.check.clocks import learn, shift
 from verifier.check.evidence import Part, PolicyEvidence, weigh
 from verifier.check.kinds import Stretch
 from verifier.check.plan import Plan
 from verifier.check.pool import map_tasks
-from verifier.check.records import Kind
+from verifier.check.records import Kind, shares
 from verifier.check.reduce import Reducer
 from verifier.check.scan import ChunkReport, Scanner
 from verifier.check.sources import Chunk, Source, chunks, open_sources
@@ -114,6 +115,9 @@ def check(
         spill = folder / "spill"
         spill.mkdir()
         scanned = _first_pass(plan, sources, parts, spill, progress)
+        clocks = learn(shares(spill), scanned.kinds)
+        for number, ahead_us in clocks.items():
+            shift(scanned.stretches.get(scanned.pods[number]), ahead_us)
         evidence = tuple(
             weigh(
                 plan,
@@ -125,7 +129,7 @@ def check(
             )
             for number in range(len(policies))
         )
-        tallies = _second_pass(plan, evidence, scanned, spill, limit, progress)
+        tallies = _second_pass(plan, evidence, scanned, clocks, spill, limit, progress)
         for policy, tally in enumerate(tallies):
             settle_unreadable(tally, _unreadable(plan, policy, scanned, sources))
         yield _outcome(policies, tallies, sources, parts, scanned)
@@ -257,18 +261,16 @@ def _second_pass(
     plan: Plan,
     evidence: tuple[PolicyEvidence, ...],
     scanned: _Scanned,
+    clocks: dict[int, int],
     spill: Path,
     limit: int,
     progress: Progress,
 ) -> tuple[Tally, ...]:
     """Judges all shares of the keys."""
-    by_share: dict[str, list[Path]] = {}
-    for file in sorted(spill.iterdir()):
-        by_share.setdefault(file.name.partition("-")[0], []).append(file)
-    tasks = list(by_share.values())
+    tasks = shares(spill)
     tallies = tuple(Tally(limit) for _ in plan.policies)
     judged = map_tasks(
-        lambda: Reducer(plan.policies, evidence, scanned.kinds, limit).reduce,
+        lambda: Reducer(plan.policies, evidence, scanned.kinds, limit, clocks).reduce,
         tasks,
         small=len(tasks) < 2,
     )
