@@ -15,7 +15,6 @@ from collector.db.engine import open_engine
 from tests.settle_lines import POLICIES, lines
 from tests.settle_oracle import Oracle, numbers, summed
 from tests.settling import SECOND, Given, World, emptied
-from verifier.pairing.tally import Tally
 from verifier.policies.model import Policy
 from verifier.settle.tick import TickRules
 from verifier.settle.watermark import EvidenceRules
@@ -96,7 +95,7 @@ def test_set_wise_and_key_by_key_are_what_the_pure_function_says(name: str, engi
         fast = settle(world(engine, policy, size_s), given_lines)
         slow = settle(world(engine, policy, size_s, set_wise=False), given_lines)
 
-        names = numbers(Tally(0))
+        names = numbers_of(expected)
         # A window of which nothing is to be said may have a row of zeros.
         said = {start: row for start, row in of(fast, names).items() if any(row.values())}
         assert said == expected
