@@ -15,6 +15,7 @@ from collector.db.engine import open_engine
 from tests.settle_lines import POLICIES, lines
 from tests.settle_oracle import Oracle, numbers, summed
 from tests.settling import SECOND, Given, World, emptied
+from verifier.pairing.tally import Tally
 from verifier.policies.model import Policy
 from verifier.settle.tick import TickRules
 from verifier.settle.watermark import EvidenceRules
@@ -27,6 +28,8 @@ KEPT = 3
 MANY = int(os.environ.get("MIRRORPROOF_TEST_EXAMPLES", "1"))
 """So many times more examples, for nights."""
 SIZES = (5, 10, 30)
+NUMBERS = tuple(numbers(Tally(0)))
+"""Every number of a window, whether or not an example has any."""
 
 
 @pytest.fixture
@@ -60,9 +63,14 @@ def settle(world: World, *batches: list[Given]) -> dict[int, dict[str, Any]]:
         return {row["start_us"]: dict(row) for row in connection.execute(query).mappings()}
 
 
-def of(rows: dict[int, dict[str, Any]], names: dict[str, int]) -> dict[int, dict[str, int]]:
+def of(rows: dict[int, dict[str, Any]], names: tuple[str, ...]) -> dict[int, dict[str, int]]:
     """Only the numbers."""
     return {start: {name: row[name] for name in names} for start, row in rows.items()}
+
+
+def saying(rows: dict[int, dict[str, int]]) -> dict[int, dict[str, int]]:
+    """The windows with anything to say: one whose lines are no evidence has a row of zeros."""
+    return {start: row for start, row in rows.items() if any(row.values())}
 
 
 def by_window(oracle: Oracle, size_s: int) -> dict[int, dict[str, int]]:
@@ -70,7 +78,7 @@ def by_window(oracle: Oracle, size_s: int) -> dict[int, dict[str, int]]:
     found = {start: numbers(tally) for start, tally in oracle.tallies(size_s * SECOND).items()}
     for said in found.values():
         said["findings"] = min(said["findings"], KEPT)
-    return {start: said for start, said in found.items() if any(said.values())}
+    return saying(found)
 
 
 def differential(engine: Engine) -> Any:
@@ -95,20 +103,12 @@ def test_set_wise_and_key_by_key_are_what_the_pure_function_says(name: str, engi
         fast = settle(world(engine, policy, size_s), given_lines)
         slow = settle(world(engine, policy, size_s, set_wise=False), given_lines)
 
-        names = numbers_of(expected)
-        # A window of which nothing is to be said may have a row of zeros.
-        said = {start: row for start, row in of(fast, names).items() if any(row.values())}
-        assert said == expected
+        assert saying(of(fast, NUMBERS)) == expected
         assert {start: row["content"] for start, row in slow.items()} == {
             start: row["content"] for start, row in fast.items()
         }
 
     check()
-
-
-def numbers_of(windows: dict[int, dict[str, int]]) -> dict[str, int]:
-    """The names of all numbers."""
-    return next(iter(windows.values()), {})
 
 
 @pytest.mark.parametrize("name", ["one mirror", "two shares"])
@@ -119,9 +119,8 @@ def test_the_window_size_changes_no_verdict(name: str, engine: Engine) -> None:
     @differential(engine)
     @given(given_lines=lines())
     def check(given_lines: list[Given]) -> None:
-        windows = by_window(Oracle(policy, given_lines), 10)
-        names = {name: 0 for name in numbers_of(windows) if name != "findings"}
-        expected = summed(of(windows, names).values())
+        names = tuple(name for name in NUMBERS if name != "findings")
+        expected = summed(of(by_window(Oracle(policy, given_lines), 10), names).values())
 
         sums = [
             summed(of(settle(world(engine, policy, size), given_lines), names).values())

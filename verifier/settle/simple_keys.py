@@ -32,7 +32,7 @@ from verifier.tables import LONG_LINE, LONG_US
 
 _NONE, _CLIENT, _PRIMARY, _ODD, _MIRROR = 0, 1, 4, 9, 10
 _POD_SHIFT: Final = 1 << 32
-_UNREADABLE: Final = Trait.NO_ID | Trait.AMBIGUOUS
+_NEVER_ORDINARY: Final = Trait.NO_ID | Trait.AMBIGUOUS | Trait.OTHER_NAME
 _MARKED: Final = Trait.MARKED | Trait.SHADOW_HOST
 
 
@@ -110,7 +110,7 @@ def by_key(plan: Plan) -> Subquery:
     odd = or_(
         lines.part == _ODD,
         and_(request, lines.traits.bitwise_and(ORDINARY_MASK) != 0),
-        lines.traits.bitwise_and(_UNREADABLE) != 0,
+        lines.traits.bitwise_and(_NEVER_ORDINARY) != 0,
     )
     here = and_(lines.start_us >= plan.span.start_us, lines.start_us < plan.span.end_us)
     columns: list[ColumnElement[Any]] = [
