@@ -23,9 +23,7 @@ from collector.db.policies import watched_hosts
 from collector.db.secrets import request_key_secret
 from collector.db.writes import Writer
 from collector.errors import InputError, MirrorproofError, UsageError
-from collector.file_source import FileSource, pod_of_file
 from collector.ingest import Ingest, Parts
-from collector.kafka_source import KafkaSource
 from collector.lag import LagCheck
 from collector.log import get_logger
 from collector.ownership import Ownership
@@ -33,7 +31,9 @@ from collector.pending import Pending
 from collector.records import Identity
 from collector.redact import PathRedactor
 from collector.settings import KafkaSettings, Settings
-from collector.source import Partition, RecordSource
+from collector.sources.file import FileSource, pod_of_file
+from collector.sources.kafka import KafkaSource
+from collector.sources.protocol import Partition, RecordSource
 from collector.watcher import Watcher
 
 _HUNG_S: Final = 180.0

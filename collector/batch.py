@@ -12,12 +12,12 @@ from typing import Final
 
 import msgspec
 
-from collector.envelopes import Heartbeat, RawLine, shipper_time_us, unwrap
+from collector.envelopes.unwrap import Heartbeat, RawLine, shipper_time_us, unwrap
+from collector.formats.parse import Ignored, Quarantined, parse_line
 from collector.hosts import HostTable
 from collector.observation import Observation, observe
-from collector.parse import Ignored, Quarantined, parse_line
 from collector.records import AccessLog, Identity
-from collector.source import Partition, Record
+from collector.sources.protocol import Partition, Record
 
 MAX_SKEW_US: Final = 60_000_000
 """An end time further than this after its record's time is a wrong clock, not the future."""

@@ -19,7 +19,7 @@ from collector.lag import LagCheck
 from collector.log import Throttle, get_logger
 from collector.ownership import Ownership
 from collector.pending import Pending
-from collector.source import Polled, RecordSource, Stuck
+from collector.sources.protocol import Polled, RecordSource, Stuck
 from collector.watcher import Watcher
 
 _POLL_AWAY_S: Final = 0.1

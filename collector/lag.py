@@ -18,7 +18,7 @@ from collector.db.engine import as_our_error, writing
 from collector.log import get_logger
 from collector.ownership import Held, Ownership, loss
 from collector.pending import Pending
-from collector.source import Bounds, Partition, RecordSource, Stuck
+from collector.sources.protocol import Bounds, Partition, RecordSource, Stuck
 
 
 class LagCheck:

@@ -21,7 +21,7 @@ from collector.db.engine import as_our_error, reading, writing
 from collector.db.positions import Claim
 from collector.errors import Fenced
 from collector.log import get_logger
-from collector.source import Bounds, Partition, RecordSource
+from collector.sources.protocol import Bounds, Partition, RecordSource
 
 _LOOK_AGAIN_S: Final = 10.0
 """How often to look whether a partition that is set aside may be claimed again."""

@@ -13,7 +13,7 @@ from collector.db.writes import Writer
 from collector.errors import Fenced
 from collector.log import get_logger
 from collector.ownership import Ownership
-from collector.source import Partition, RecordSource
+from collector.sources.protocol import Partition, RecordSource
 
 
 class Pending:

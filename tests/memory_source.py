@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from collector.errors import Retryable
-from collector.source import Bounds, Partition, Polled, Record
+from collector.sources.protocol import Bounds, Partition, Polled, Record
 
 
 class MemoryBroker:

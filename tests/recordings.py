@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from collector.parse import parse_line
+from collector.formats.parse import parse_line
 from collector.records import AccessLog
 
 FOLDER = Path(__file__).parent / "data" / "recordings"

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.db.tables import RUNNING, STOPPED, position
 from collector.errors import Fenced
-from collector.source import Bounds, Partition
+from collector.sources.protocol import Bounds, Partition
 
 
 class Claim(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ from collector.db.rows import COLUMNS, Row, pack_rows, row_of
 from collector.db.tables import batch as batch_table
 from collector.db.tables import node_life, quarantine
 from collector.redact import PathRedactor
-from collector.source import Partition
+from collector.sources.protocol import Partition
 
 _NODE_STEP_US: Final = 1_000_000
 """A node's life is written again when it is so much later: its row is hot between replicas."""

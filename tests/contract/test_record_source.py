@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
-from collector.file_source import FileSource, file_partition
-from collector.kafka_source import KafkaSource
 from collector.settings import KafkaSettings
-from collector.source import Bounds, Partition, Polled, Record, RecordSource
+from collector.sources.file import FileSource, file_partition
+from collector.sources.kafka import KafkaSource
+from collector.sources.protocol import Bounds, Partition, Polled, Record, RecordSource
 from tests.memory_source import MemoryBroker, MemorySource
 from tests.servers.kafka import KafkaBroker
 

@@ -39,7 +39,7 @@ from collector.errors import Fenced
 from collector.hosts import HostTable
 from collector.records import Identity
 from collector.redact import PathRedactor
-from collector.source import Bounds, Partition, Record
+from collector.sources.protocol import Bounds, Partition, Record
 from tests.lines import HOST, START_US, client_line, shipped
 
 pytestmark = pytest.mark.integration

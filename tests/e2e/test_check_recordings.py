@@ -92,7 +92,7 @@ def test_missing_copies_lie_between_the_events(tmp_path: Path) -> None:
 
     document = judge(recordings.POLICIES / "weather-mirror.yaml", logs, limit=1000)
 
-    from collector.timestamps import parse_time
+    from collector.formats.timestamps import parse_time
 
     starts = [parse_time(f["started_at"]) / 1e6 for f in document["policies"][0]["findings"]]
     assert len(starts) == 517

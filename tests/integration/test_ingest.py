@@ -21,7 +21,7 @@ from collector.ownership import Ownership
 from collector.pending import Pending
 from collector.records import Identity
 from collector.redact import PathRedactor
-from collector.source import Partition, RecordSource
+from collector.sources.protocol import Partition, RecordSource
 from collector.watcher import Watcher
 from tests.clocks import HandClock
 from tests.lines import HOST, client_line

@@ -14,9 +14,9 @@ import pytest
 from kafka import KafkaProducer
 
 from collector.errors import Retryable, UsageError
-from collector.kafka_source import KafkaSource
 from collector.settings import KafkaSettings
-from collector.source import Partition, Polled
+from collector.sources.kafka import KafkaSource
+from collector.sources.protocol import Partition, Polled
 from tests.servers.kafka import KafkaBroker, Scram, Tls
 from tests.servers.process import free_ports
 
@@ -30,7 +30,7 @@ REPOSITORY = Path(__file__).parents[2]
 REFUSAL = """
 import json, sys
 from collector.errors import MirrorproofError
-from collector.kafka_source import KafkaSource
+from collector.sources.kafka import KafkaSource
 from collector.settings import KafkaSettings
 try:
     KafkaSource(KafkaSettings(**json.loads(sys.argv[1])))

@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from collector.formats.istio_text import read_sizes
+from collector.formats.parse import MAX_DURATION_MS, MAX_LINE_CHARACTERS
 from collector.observation import Observation
-from collector.parse import MAX_DURATION_MS, MAX_LINE_CHARACTERS
-from collector.text_format import read_sizes
 from collector.traits import Trait
 from verifier.check.records import key_of
 

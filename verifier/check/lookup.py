@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
-from collector.envelopes import RawLine, unwrap
+from collector.envelopes.unwrap import RawLine, unwrap
+from collector.formats.parse import parse_line
 from collector.observation import observe
-from collector.parse import parse_line
 from collector.records import AccessLog, Identity
 from verifier.check.evidence import Part, PolicyEvidence, weigh
 from verifier.check.kinds import Stretch

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.envelopes import RawLine, unwrap
-from collector.parse import parse_line
+from collector.envelopes.unwrap import RawLine, unwrap
+from collector.formats.parse import parse_line
 from collector.records import AccessLog
 from verifier.check.reduce import lines_of
 from verifier.check.run import Outcome

@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
-from collector.envelopes import RawLine, unwrap
+from collector.envelopes.unwrap import RawLine, unwrap
+from collector.formats.parse import Ignored, Quarantined, parse_line
 from collector.observation import Observation, observe
-from collector.parse import Ignored, Quarantined, parse_line
 from collector.records import AccessLog, Identity
 from verifier.check.kinds import Kinds, Known, Stretch
 from verifier.check.plan import Place, Plan

@@ -63,7 +63,7 @@ class Topic:
     """The demo's topic, on whichever broker.
 
     Args:
-        options: How to reach the broker, see `collector.kafka_connection.connection_options`.
+        options: How to reach the broker, see `connection_options`.
         name: Of the topic.
     """
 

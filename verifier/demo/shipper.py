@@ -54,7 +54,7 @@ def render_record(line: str, pod: Pod, now_s: float) -> bytes:
 
 
 def render_heartbeat(node: str, now_s: float) -> bytes:
-    """The record that says: the logs of this node are on their way (collector.envelopes)."""
+    """The record that says: the logs of this node are on their way (collector.envelopes.unwrap)."""
     moment = datetime.fromtimestamp(now_s, UTC).isoformat(timespec="milliseconds")
     beat = {"mirrorproof": "heartbeat", "node": node, "time": moment.replace("+00:00", "Z")}
     return json.dumps(beat).encode()

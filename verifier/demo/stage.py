@@ -10,8 +10,8 @@ from typing import Final
 
 from collector.environment import load
 from collector.errors import MirrorproofError
-from collector.kafka_connection import connection_options
 from collector.settings import KafkaSettings
+from collector.sources.kafka_connection import connection_options
 from verifier.demo.apps import Applications
 from verifier.demo.broker import PARTITIONS, Topic, start_broker
 from verifier.demo.ledger import Ledger

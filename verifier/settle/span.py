@@ -10,9 +10,9 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from collector.db.tables import node_life, position
-from collector.file_source import pod_of_file
 from collector.records import Identity
-from collector.source import Partition
+from collector.sources.file import pod_of_file
+from collector.sources.protocol import Partition
 from verifier.pairing.context import settle_surplus
 from verifier.pairing.doubt import REACH_US
 from verifier.pairing.lines import Verdict

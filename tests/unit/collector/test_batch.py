@@ -7,7 +7,7 @@ import pytest
 from collector.batch import MAX_SKEW_US, Batch, Reader, Watch
 from collector.hosts import HostTable
 from collector.records import Identity
-from collector.source import Partition, Record
+from collector.sources.protocol import Partition, Record
 from tests.lines import HOST, START_US, client_line, shipped
 
 P0 = Partition("logs", 0)

@@ -1,4 +1,4 @@
-"""What `collector.envelopes` finds in a value, whoever wrapped it."""
+"""What `collector.envelopes.unwrap` finds in a value, whoever wrapped it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.envelopes import (
+from collector.envelopes.unwrap import (
     MAX_VALUE_BYTES,
     Heartbeat,
     Piece,
@@ -16,7 +16,7 @@ from collector.envelopes import (
     shipper_time_us,
     unwrap,
 )
-from collector.parse import Quarantined
+from collector.formats.parse import Quarantined
 from collector.records import Identity
 
 LINE = (

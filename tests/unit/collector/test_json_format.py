@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.json_format import parse_json
-from collector.parse import parse_line
+from collector.formats.istio_json import parse_json
+from collector.formats.parse import parse_line
 from collector.records import AccessLog
 
 DATA = Path(__file__).parents[2] / "data" / "lines"

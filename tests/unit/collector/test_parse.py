@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.parse import MAX_LINE_CHARACTERS, Ignored, Quarantined, parse_line
+from collector.formats.parse import MAX_LINE_CHARACTERS, Ignored, Quarantined, parse_line
 from collector.records import AccessLog
 
 DATA = Path(__file__).parents[2] / "data" / "lines"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.text_format import looks_like_text, parse_text
+from collector.formats.istio_text import looks_like_text, parse_text
 
 DATA = Path(__file__).parents[2] / "data" / "lines"
 ID = "46ce024f-97b3-4a45-8f73-2d4ef365608d"

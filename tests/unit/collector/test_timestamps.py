@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.timestamps import parse_time
+from collector.formats.timestamps import parse_time
 
 SECOND = 1_795_360_302_000_000  # 2026-11-22T15:11:42Z
 

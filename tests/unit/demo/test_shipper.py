@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from collector.envelopes import Heartbeat, RawLine, unwrap
+from collector.envelopes.unwrap import Heartbeat, RawLine, unwrap
 from collector.records import Identity
 from verifier.demo.pods import FORECASTS
 from verifier.demo.shipper import render_heartbeat, render_record

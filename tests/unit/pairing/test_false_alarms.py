@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from collector.formats.parse import Quarantined, parse_line
 from collector.hosts import HostTable
 from collector.keys import mask_request_id
-from collector.parse import Quarantined, parse_line
 from collector.traits import Trait
 from tests.factories import (
     arrival,

@@ -1,4 +1,4 @@
-"""Records from Kafka. With `collector.kafka_connection` the only one that imports the client.
+"""Records from Kafka. Only this and `kafka_connection` import the client.
 
 What it has to know about kafka-python 3.0: rebalance callbacks run on the client's own I/O
 thread, where nothing may block and only `seek` and `pause` work; so the listener holds the new
@@ -17,9 +17,9 @@ from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 from kafka.errors import IllegalStateError, KafkaError, LogTruncationError, OffsetOutOfRangeError
 
 from collector.errors import Retryable
-from collector.kafka_connection import as_our_error, connect
 from collector.settings import KafkaSettings
-from collector.source import Bounds, Partition, Polled, Record
+from collector.sources.kafka_connection import as_our_error, connect
+from collector.sources.protocol import Bounds, Partition, Polled, Record
 
 _ASK_TIMEOUT_MS: Final = 5_000
 """For questions between polls: short, as nothing else happens meanwhile."""
@@ -60,7 +60,7 @@ class _Notes(ConsumerRebalanceListener):
 
 
 class KafkaSource:
-    """See `collector.source.RecordSource`.
+    """See `collector.sources.protocol.RecordSource`.
 
     Raises:
         UsageError: Wrong credentials, certificates that cannot be read.

@@ -11,9 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from collector.envelopes import MAX_VALUE_BYTES
+from collector.envelopes.unwrap import MAX_VALUE_BYTES
 from collector.errors import InputError
-from collector.source import Bounds, Partition, Polled, Record
+from collector.sources.protocol import Bounds, Partition, Polled, Record
 
 _MOST_LINES: Final = 5_000
 """Of one poll: one transaction."""
@@ -34,7 +34,7 @@ def pod_of_file(partition: Partition) -> str:
 
 
 class FileSource:
-    """See `collector.source.RecordSource`.
+    """See `collector.sources.protocol.RecordSource`.
 
     Args:
         paths: Files to read, each from its position on to its present end.

@@ -11,9 +11,9 @@ from typing import Final
 
 import msgspec
 
-from collector.json_format import parse_json
+from collector.formats.istio_json import parse_json
+from collector.formats.istio_text import looks_like_text, parse_text
 from collector.records import AccessLog
-from collector.text_format import looks_like_text, parse_text
 
 
 class Ignored(msgspec.Struct, frozen=True):

@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
+from collector.formats.timestamps import parse_time
 from collector.records import AccessLog
-from collector.timestamps import parse_time
 
 _Number = int | float | str | None
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from collector.formats.timestamps import parse_time
 from collector.records import AccessLog
-from collector.timestamps import parse_time
 
 # A lone `-` is left out of its group, so that "nothing logged" comes out empty.
 # [START_TIME] "METHOD PATH PROTOCOL" CODE FLAGS DETAILS TERMINATION "TRANSPORT" RECEIVED SENT

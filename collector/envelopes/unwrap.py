@@ -20,8 +20,8 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.identities import DECODE_ERRORS, kubernetes_identity
-from collector.parse import Quarantined
+from collector.envelopes.identities import DECODE_ERRORS, kubernetes_identity
+from collector.formats.parse import Quarantined
 from collector.records import Identity
 
 MAX_VALUE_BYTES: Final = 1024 * 1024

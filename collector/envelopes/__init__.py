@@ -1,0 +1,1 @@
+"""From a record, as a shipper wrote it, to the lines in it and who wrote them."""
