@@ -10,6 +10,7 @@ from importlib.metadata import version as metadata_version
 from typing import Annotated, Final
 
 import typer
+from typer.exceptions import TyperException
 
 from collector.errors import MirrorproofError
 
@@ -40,6 +41,15 @@ def register_all() -> None:
         import_module(f"verifier.cli.{name}").register(app)
 
 
+def _say_wrong_usage(error: TyperException) -> None:
+    """One line, as of every other error; without arguments, help was shown and nothing is wrong."""
+    if message := error.format_message().strip().rstrip("."):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "mirrorproof"
+        said = message[0].lower() + " ".join(message.split())[1:]
+        sys.stderr.write(f"mirrorproof: {said}; see {command} --help\n")
+
+
 def main() -> None:
     """Runs the command line and exits.
 
@@ -49,7 +59,10 @@ def main() -> None:
     # Temporary files go with the process; commands that run for long have a way of their own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        app()
+        sys.exit(app(prog_name="mirrorproof", standalone_mode=False))
+    except TyperException as error:
+        _say_wrong_usage(error)
+        sys.exit(2)
     except MirrorproofError as error:
         sys.stderr.write(f"mirrorproof: {error}\n")
         sys.exit(error.exit_status)
