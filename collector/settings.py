@@ -101,6 +101,13 @@ class KafkaSettings(_Section):
         description="How long to try to reach the brokers and the topics for the first time, "
         "seconds; then the start has failed. 0: for ever.",
     )
+    session_timeout_s: float = Field(
+        default=45.0,
+        ge=1,
+        le=300,
+        description="A member of the group that is silent for so long is dead, and its partitions "
+        "go to others, seconds. The brokers have limits of their own.",
+    )
     batch_records: int = Field(
         default=5_000, ge=1, le=100_000, description="Most records in one transaction."
     )

@@ -114,6 +114,8 @@ def connect(settings: KafkaSettings, group: str | None, client_id: str) -> Kafka
                 isolation_level="read_committed",
                 allow_auto_create_topics=False,
                 partition_assignment_strategy=[CooperativeStickyAssignor],
+                session_timeout_ms=int(settings.session_timeout_s * 1000),
+                heartbeat_interval_ms=min(3_000, int(settings.session_timeout_s * 250)),
                 max_poll_records=settings.batch_records,
                 max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
                 fetch_max_bytes=_FETCH_BYTES,
