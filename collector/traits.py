@@ -95,8 +95,10 @@ def _hop_bits(forwarded_for: str | None) -> int:
     """The number of X-Forwarded-For addresses, as it is packed above the trait bits."""
     if forwarded_for is None:
         return 0
-    hops = forwarded_for.count(",") + 1 if forwarded_for else 0
-    return (min(hops, HOP_LIMIT) + 1) << HOP_SHIFT
+    if not forwarded_for:
+        return 1 << HOP_SHIFT
+    hops = forwarded_for.count(",") + 1
+    return (hops + 1 if hops < HOP_LIMIT else HOP_LIMIT + 1) << HOP_SHIFT
 
 
 def forwarded_hops(traits: int) -> int | None:
@@ -112,7 +114,6 @@ def forwarded_hops(traits: int) -> int | None:
 
 
 _ROUTED_MASK: Final = ~Trait.NOT_ROUTED
-_NO_HOPS: Final = _hop_bits("")
 
 
 def traits_of(log: AccessLog, *, shadow_host: bool, marked: bool = False) -> int:
@@ -135,7 +136,7 @@ def traits_of(log: AccessLog, *, shadow_host: bool, marked: bool = False) -> int
     elif not log.flags and log.code and log.details not in ("", "via_upstream"):
         # Redirects, direct responses, and refusals by RBAC or JWT set no flag.
         found |= Trait.NOT_ROUTED
-    found |= _NO_HOPS if log.forwarded_for == "" else _hop_bits(log.forwarded_for)
+    found |= _hop_bits(log.forwarded_for)
     if not log.request_id:
         found |= Trait.NO_ID
     if log.ambiguous:

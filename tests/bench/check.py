@@ -1,14 +1,11 @@
-"""`make bench`: how fast `check` is, beside what one would write by hand. Prints, never judges.
+"""How fast `check` is, beside what one would write by hand.
 
 The logs are those of a recording, copied with other ids and minutes. Each run is a whole process,
 the commands take turns, and the ratio of neighbouring runs is what counts: machines are noisy.
-
-  python -m tests.bench [--lines 1500000] [--runs 5]
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import os
 import re
@@ -17,9 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests import recordings
+from tests.bench.figures import Figure, Options, Run
 
 _UUID = re.compile(rb"([0-9a-f]{8})(-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
 
@@ -56,7 +55,7 @@ SELECT countIf(mirrored = 0) FROM (
 """
 
 
-def _copies(lines: list[bytes], count: int) -> bytes:
+def copies(lines: list[bytes], count: int) -> bytes:
     """A log `count` times over, each time with other ids and another minute."""
     text = b"".join(lines)
     hour_minute = re.compile(rb"(?<=T)\d\d:\d\d(?=:)")
@@ -78,54 +77,45 @@ def make_logs(folder: Path, lines: int) -> tuple[list[str], int]:
     count = max(1, lines // sum(len(part) for part in logs.values()))
     written = 0
     for pod, part in logs.items():
-        (folder / f"{pod}.log").write_bytes(_copies(part, count))
+        (folder / f"{pod}.log").write_bytes(copies(part, count))
         written += count * len(part)
     return [str(folder / f"{pod}.log") for pod in logs], written
 
 
-def run(command: list[str]) -> float:
-    """Wall-clock seconds of a whole process. Raises CalledProcessError when it fails."""
-    begin = time.perf_counter()
+def run(command: list[str]) -> Run:
+    """A whole process with all its children. Raises CalledProcessError when it fails."""
+    begin, before = time.perf_counter(), os.times()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - begin
+    after = os.times()
+    cpu_s = (
+        after.children_user + after.children_system - before.children_user - before.children_system
+    )
+    return Run(time.perf_counter() - begin, cpu_s)
 
 
-def main() -> None:
-    """Runs the comparison and prints it."""
-    parser = argparse.ArgumentParser(description="How fast `mirrorproof check` is.")
-    parser.add_argument("--lines", type=int, default=1_500_000)
-    parser.add_argument("--runs", type=int, default=5)
-    options = parser.parse_args()
+def checks(options: Options) -> Iterator[Figure]:
+    """`check`, and other ways to the same numbers."""
     with tempfile.TemporaryDirectory(prefix="mirrorproof-bench-") as name:
         files, lines = make_logs(Path(name), options.lines)
         policy = str(recordings.POLICIES / "weather-mirror.yaml")
         commands = {
-            "mirrorproof check": [
-                sys.executable, "-m", "verifier", "check", "--policy", policy, *files,
-            ],
-            "one expression and a dictionary": [sys.executable, "-c", _BY_HAND, *files],
-        }  # fmt: skip
+            "check": [sys.executable, "-m", "verifier", "check", "--policy", policy, *files],
+            "check: one expression, one dictionary": [sys.executable, "-c", _BY_HAND, *files],
+        }
         if importlib.util.find_spec("chdb"):
-            commands["ClickHouse (chdb), one group-by"] = [
-                sys.executable, "-c", _CLICKHOUSE, *files,
-            ]  # fmt: skip
-        _compare(commands, lines, options.runs)
+            commands["check: ClickHouse (chdb)"] = [sys.executable, "-c", _CLICKHOUSE, *files]
+        yield from _compare(commands, lines, options.runs)
 
 
-def _compare(commands: dict[str, list[str]], lines: int, runs: int) -> None:
-    print(f"{lines} lines, {os.cpu_count()} cores, {runs} runs in turn; medians")  # noqa: T201
+def _compare(commands: dict[str, list[str]], lines: int, runs: int) -> Iterator[Figure]:
     for command in commands.values():
         run(command)  # fills the page cache, compiles modules
-    times: dict[str, list[float]] = {name: [] for name in commands}
+    found: dict[str, list[Run]] = {name: [] for name in commands}
     for _ in range(runs):
         for name, command in commands.items():
-            times[name].append(run(command))
-    own = times["mirrorproof check"]
-    for name, taken in times.items():
-        rate = lines / statistics.median(taken)
-        ratio = statistics.median(o / t for o, t in zip(taken, own, strict=True))
-        print(f"  {name:34} {rate:10,.0f} lines/s   takes {ratio:5.2f} × as long as check")  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()
+            found[name].append(run(command))
+    own = found["check"]
+    for name, taken in found.items():
+        pairs = zip(taken, own, strict=True)
+        ratio = statistics.median(one.wall_s / beside.wall_s for one, beside in pairs)
+        yield Figure(name, lines, tuple(taken), f"takes {ratio:.2f} × as long as check")

@@ -1,0 +1,61 @@
+"""Measures, and prints lines/s and processor time beside the targets.
+
+make bench                                     everything, about ten minutes
+make bench ARGS="--only parse --only write"    some subjects
+make bench ARGS="--only collector --lines 2000000 --runs 1 --json"
+python -m tests.servers make bench             on Apache Kafka
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from tests.bench import check, collecting, parsing, writing
+from tests.bench.figures import HEADER, Figure, Options, table_row
+
+SUBJECTS: Final[dict[str, Callable[[Options], Iterator[Figure]]]] = {
+    "parse": parsing.formats,
+    "envelope": parsing.envelopes,
+    "batch": parsing.batches,
+    "write": writing.writes,
+    "client": collecting.clients,
+    "collector": collecting.collectors,
+    "check": check.checks,
+}
+
+
+def main() -> None:
+    """Runs the subjects one after the other."""
+    parser = argparse.ArgumentParser(
+        prog="make bench",
+        description="How fast the parts are, and the whole.",
+        epilog='make bench ARGS="--only parse --only write --runs 9"',
+    )
+    parser.add_argument("--only", action="append", choices=SUBJECTS, help="this subject; repeat it")
+    parser.add_argument(
+        "--lines", type=int, default=400_000, help="in the backlog and in the files for check"
+    )
+    parser.add_argument("--runs", type=int, default=5, help="of each figure")
+    parser.add_argument("--json", action="store_true", help="print one object")
+    given = parser.parse_args()
+    options = Options(given.lines, given.runs)
+    figures = []
+    machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {given.runs} runs"
+    if not given.json:
+        print(f"{machine}\n{HEADER}")  # noqa: T201
+    for name in given.only or SUBJECTS:
+        for figure in SUBJECTS[name](options):
+            figures.append(figure.as_json())
+            if not given.json:
+                print(table_row(figure), flush=True)  # noqa: T201
+    if given.json:
+        print(json.dumps({"machine": machine, "figures": figures}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
