@@ -15,6 +15,8 @@ KEEP_ALL: Final = "*"
 MAX_PATH: Final = 4_096
 MAX_TEXT: Final = 512
 """Characters stored of a path, and of any other field. Attackers choose their lengths."""
+_LONGEST_CACHED: Final = 500
+"""Characters: a cache of long paths would fill memory."""
 
 
 def scrub(text: str, limit: int = MAX_TEXT) -> str:
@@ -35,10 +37,13 @@ class PathRedactor:
 
     def __init__(self, keep: Iterable[str] = ()) -> None:
         self._keep = frozenset(keep)
-        self.redact = lru_cache(maxsize=8192)(self._redact)
+        self._known = lru_cache(maxsize=8192)(self._redact)
+
+    def redact(self, path: str) -> str:
+        """The path, with its query values hidden, ready to be stored."""
+        return self._known(path) if len(path) <= _LONGEST_CACHED else self._redact(path)
 
     def _redact(self, path: str) -> str:
-        """The path, with its query values hidden, ready to be stored."""
         plain, question, query = path.partition("?")
         if not question or KEEP_ALL in self._keep:
             return scrub(path, MAX_PATH)

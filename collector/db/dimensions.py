@@ -8,7 +8,7 @@ and replicas that meet a new pod at the same moment agree on one number.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -52,22 +52,20 @@ class Dimensions:
         self._engine = engine
         self.ids: Final = Ids()
 
-    def learn(self, seen: Iterable[Observation]) -> None:
+    def learn(self, seen: Sequence[Observation]) -> None:
         """Makes sure that everything these observations name has a number in `ids`."""
         known = self.ids
         for cache in (known.pods, known.hosts, known.destinations):
             if len(cache) > _CACHE_LIMIT:
                 cache.clear()
-        pods: set[Identity] = set()
-        hosts: set[str] = set()
-        destinations: set[Destination] = set()
-        for one in seen:
-            if one.pod not in known.pods:
-                pods.add(one.pod)
-            if one.host not in known.hosts:
-                hosts.add(one.host)
-            if one.destination is not None and one.destination not in known.destinations:
-                destinations.add(one.destination)
+        # The same object again and again: by its address it is found without hashing its fields.
+        named = {id(one.pod): one.pod for one in seen}
+        sent = {id(one.destination): one.destination for one in seen}
+        pods = {one for one in named.values() if one not in known.pods}
+        hosts = {one.host for one in seen}.difference(known.hosts)
+        destinations = {
+            one for one in sent.values() if one is not None and one not in known.destinations
+        }
         if pods or hosts or destinations:
             self._number_all(pods, hosts, destinations)
 

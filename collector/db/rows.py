@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
+from struct import Struct
 from typing import Any, Final
 
+from collector.batch import Seen
+from collector.keys import KEY_BYTES
 from collector.observation import Destination, Observation
 from collector.records import Identity
-from collector.redact import PathRedactor, scrub
+from collector.redact import MAX_TEXT, PathRedactor, scrub
 
 COLUMNS: Final = (
     "ingested_us",
@@ -28,21 +30,32 @@ COLUMNS: Final = (
     "role",
     "attempt",
     "destination_id",
-    "key",
-    "request_id",
     "method",
-    "path",
     "flags",
     "details",
     "authority",
     "route",
+    "key",
+    "request_id",
+    "path",
     "forwarded_for",
 )
-"""The columns of `observation` in the order of `Row`; `pack_rows` knows their types."""
+"""The columns of `observation` in the order of `Row`; `Packer` knows their types."""
 
 Row = tuple[Any, ...]
+Head = tuple[int, int]
+"""When rows were ingested (µs since the epoch), and the id of their batch."""
 _SMALL: Final = 2**15 - 1
-_short: Final = lru_cache(maxsize=8192)(scrub)  # fields with few values
+
+
+@lru_cache(maxsize=8192)
+def _cut(text: str) -> str:
+    return scrub(text)
+
+
+def _short(text: str) -> str:
+    """A field with few values; no more of it is looked at than decides what is stored."""
+    return _cut(text[: MAX_TEXT + 1])
 
 
 class Ids:
@@ -56,29 +69,26 @@ class Ids:
         self.destinations: dict[Destination, int] = {}
 
 
-def row_of(
-    seen: Observation, offset: int, item: int, ids: Ids, batch: tuple[int, int], paths: PathRedactor
-) -> Row:
+def row_of(head: Head, found: Seen, ids: Ids, paths: PathRedactor) -> Row:
     """One observation as a row.
 
     Args:
-        seen: What is stored.
-        offset: Offset of its record.
-        item: Position of its line in the record.
+        head: Of its batch.
+        found: What is stored.
         ids: Numbers of its dimensions, all of them known.
-        batch: When it was ingested (µs since the epoch) and the id of its batch.
         paths: Hides query values.
     """
+    seen = found.observation
     log, to = seen.log, seen.destination
     return (
-        *batch,
-        offset,
+        *head,
+        found.offset,
         seen.line_id,
         log.start_us,
         log.end_us,
         log.bytes_received,
         log.bytes_sent,
-        item,
+        found.item,
         ids.pods[seen.pod],
         ids.hosts[seen.host],
         seen.traits,
@@ -86,53 +96,109 @@ def row_of(
         seen.role,
         min(log.attempt, _SMALL),
         None if to is None else ids.destinations[to],
-        seen.key,
-        scrub(log.request_id),
         _short(log.method),
-        paths.redact(log.path),
         _short(log.flags),
         _short(log.details),
         _short(log.authority),
         _short(log.route),
+        seen.key,
+        scrub(log.request_id),
+        paths.redact(log.path),
         None if log.forwarded_for is None else _short(log.forwarded_for),
     )
 
 
 # --- PostgreSQL's binary COPY format (its documentation, chapter COPY): every field is its length
 # --- as int4 and its bytes, a null has the length -1.
-_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + b"\0" * 8
-_TRAILER: Final = b"\xff\xff"
+COPY_BEGIN: Final = b"PGCOPY\n\xff\r\n\0" + b"\0" * 8
+COPY_END: Final = b"\xff\xff"
 _NULL: Final = b"\xff\xff\xff\xff"
-_FIXED: Final = struct.Struct("!h" + "iq" * 8 + "ii" * 4 + "ih" * 3)
-_INT: Final = struct.Struct("!ii").pack
-_LENGTH: Final = struct.Struct("!i").pack
+_HEAD: Final = Struct("!h iq iq").pack
+_LINE: Final = Struct("!iq iq iq iq iq iq ii").pack
+_KIND: Final = Struct("!ii ii ii ih ih ih").pack
+_INT: Final = Struct("!ii").pack
+_LENGTH: Final = Struct("!i").pack
+_LENGTHS: Final = tuple(_LENGTH(number) for number in range(64))
+_KINDS_LIMIT: Final = 8_192
+_LONGEST_KIND: Final = 1_000
+_LONGEST_PATH: Final = 500
+"""Characters of what is kept: clients choose these texts, and must not fill memory."""
 
 
-def pack_rows(rows: Iterable[Row]) -> bytes:
-    """Rows in PostgreSQL's binary COPY format: several times faster than row by row."""
-    parts = [_HEADER]
-    for row in rows:
-        parts.append(_pack_fixed(row))
-        parts.append(_NULL if row[15] is None else _INT(4, row[15]))
-        parts.append(_pack_texts(row[16], row[17:]))
-    parts.append(_TRAILER)
-    return b"".join(parts)
+class Packer:
+    """Rows in PostgreSQL's binary COPY format, several times faster than row by row.
+
+    Args:
+        ids: Numbers of the dimensions.
+        paths: Hides query values.
+    """
+
+    def __init__(self, ids: Ids, paths: PathRedactor) -> None:
+        self._ids = ids
+        self._paths = paths
+        self._kinds: dict[tuple[object, ...], bytes] = {}
+        self._path = lru_cache(maxsize=8192)(lambda path: _field(paths.redact(path)))
+
+    def pack(self, head: Head, found: Iterable[Seen]) -> bytes:
+        """Rows of one batch, between `COPY_BEGIN` and `COPY_END`; all their dimensions are known.
+
+        What many rows share, from pod to route, is packed once and found by its values.
+        """
+        begin = _HEAD(len(COLUMNS), 8, head[0], 8, head[1])
+        key_length, kinds = _LENGTH(KEY_BYTES), self._kinds
+        path_of, redact = self._path, self._paths.redact
+        parts: list[bytes] = []
+        for one in found:
+            seen = one.observation
+            log = seen.log
+            start_us, path, sender = log.start_us, log.path, log.forwarded_for
+            kind = (
+                seen.pod, seen.host, seen.traits, log.code, seen.role, log.attempt,
+                seen.destination, log.method, log.flags, log.details, log.authority, log.route,
+            )  # fmt: skip
+            parts += (
+                begin,
+                _LINE(
+                    8, one.offset, 8, seen.line_id, 8, start_us,
+                    8, start_us + log.duration_ms * 1000,
+                    8, log.bytes_received, 8, log.bytes_sent, 4, one.item,
+                ),
+                kinds.get(kind) or self._pack_kind(kind, seen),
+                key_length,
+                seen.key,
+                _field(scrub(log.request_id)),
+                path_of(path) if len(path) <= _LONGEST_PATH else _field(redact(path)),
+                # No more than decides what is stored: the cache must stay small.
+                _NULL if sender is None else _short_field(sender[: MAX_TEXT + 1]),
+            )  # fmt: skip
+        return b"".join(parts)
+
+    def _pack_kind(self, kind: tuple[object, ...], seen: Observation) -> bytes:
+        log, to, ids = seen.log, seen.destination, self._ids
+        texts = (log.method, log.flags, log.details, log.authority, log.route)
+        packed = b"".join(
+            (
+                _KIND(
+                    4, ids.pods[seen.pod], 4, ids.hosts[seen.host], 4, seen.traits,
+                    2, min(log.code, _SMALL), 2, seen.role, 2, min(log.attempt, _SMALL),
+                ),
+                _NULL if to is None else _INT(4, ids.destinations[to]),
+                *(_field(scrub(text)) for text in texts),
+            )
+        )  # fmt: skip
+        if sum(map(len, texts)) <= _LONGEST_KIND:
+            if len(self._kinds) >= _KINDS_LIMIT:
+                self._kinds.clear()
+            self._kinds[kind] = packed
+        return packed
 
 
-def _pack_fixed(row: Row) -> bytes:
-    return _FIXED.pack(
-        len(COLUMNS), 8, row[0], 8, row[1], 8, row[2], 8, row[3], 8, row[4], 8, row[5], 8, row[6],
-        8, row[7], 4, row[8], 4, row[9], 4, row[10], 4, row[11], 2, row[12], 2, row[13], 2, row[14],
-    )  # fmt: skip
+def _field(text: str) -> bytes:
+    encoded = text.encode()
+    length = len(encoded)
+    return (_LENGTHS[length] if length < len(_LENGTHS) else _LENGTH(length)) + encoded
 
 
-def _pack_texts(key: bytes, texts: Sequence[str | None]) -> bytes:
-    parts = [_LENGTH(len(key)), key]
-    for text in texts:
-        if text is None:
-            parts.append(_NULL)
-            continue
-        encoded = text.encode()
-        parts.append(_LENGTH(len(encoded)))
-        parts.append(encoded)
-    return b"".join(parts)
+@lru_cache(maxsize=8192)
+def _short_field(text: str) -> bytes:
+    return _field(scrub(text))

@@ -12,13 +12,13 @@ from sqlalchemy import Connection, Engine, func, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
-from collector.batch import Batch
+from collector.batch import Batch, Seen
 from collector.db import positions
 from collector.db.dimensions import Dimensions
 from collector.db.engine import as_our_error, writing
 from collector.db.partitions import Partitions
 from collector.db.positions import Claim
-from collector.db.rows import COLUMNS, Row, pack_rows, row_of
+from collector.db.rows import COLUMNS, COPY_BEGIN, COPY_END, Head, Packer, row_of
 from collector.db.tables import batch as batch_table
 from collector.db.tables import node_life, quarantine
 from collector.redact import PathRedactor
@@ -26,6 +26,8 @@ from collector.sources.protocol import Partition
 
 _NODE_STEP_US: Final = 1_000_000
 """A node's life is written again when it is so much later: its row is hot between replicas."""
+_CHUNK: Final = 500
+"""Rows that are packed before they are sent: the server reads them while we pack the next."""
 _COPY: Final = f"COPY observation ({', '.join(COLUMNS)}) FROM STDIN (FORMAT BINARY)"
 _INSERT: Final = (
     f"INSERT INTO observation ({', '.join(COLUMNS)}) "  # noqa: S608 - our own names
@@ -45,6 +47,7 @@ class Writer:
         self._engine = engine
         self._paths = paths
         self._dimensions = Dimensions(engine)
+        self._packer = Packer(self._dimensions.ids, paths)
         self._partitions = Partitions(engine)
         self._nodes: dict[tuple[str, str], int] = {}
 
@@ -65,7 +68,7 @@ class Writer:
         """
         try:
             self._partitions.cover(now_us)
-            self._dimensions.learn(seen.observation for b in batches for seen in b.seen)
+            self._dimensions.learn([seen.observation for b in batches for seen in b.seen])
             with writing(self._engine) as connection:
                 nodes = self._write_all(connection, batches, claims, now_us)
         except DataError:
@@ -81,24 +84,40 @@ class Writer:
         claims: Mapping[Partition, Claim],
         now_us: int,
     ) -> dict[tuple[str, str], int]:
-        rows: list[Row] = []
+        stored: list[tuple[Head, Sequence[Seen]]] = []
         # Everybody locks positions in this order.
         for one in sorted(batches, key=lambda found: (found.partition, found.from_offset)):
             held = claims[one.partition]
             span = (one.from_offset, one.to_offset)
             positions.advance(connection, held, span, one.watermark_us, now_us)
-            rows += self._rows(one, _insert_batch(connection, one, now_us), now_us)
+            stored.append(((now_us, _insert_batch(connection, one, now_us)), one.seen))
             _insert_poison(connection, one, now_us)
             if one.stop_reason:
                 positions.stop(connection, held, one.stop_reason, now_us)
-        insert_rows(connection, rows)
+        self._insert(connection, stored)
         nodes = self._new_life(batches)
         _upsert_nodes(connection, nodes)
         return nodes
 
-    def _rows(self, one: Batch, batch_id: int, now_us: int) -> list[Row]:
-        ids, head, paths = self._dimensions.ids, (now_us, batch_id), self._paths
-        return [row_of(s.observation, s.offset, s.item, ids, head, paths) for s in one.seen]
+    def _insert(
+        self, connection: Connection, stored: Sequence[tuple[Head, Sequence[Seen]]]
+    ) -> None:
+        """Inserts observations by the fastest way of each database."""
+        if not any(seen for _, seen in stored):
+            return
+        raw: Any = connection.connection.driver_connection
+        if connection.dialect.name == "postgresql":
+            with raw.cursor() as cursor, cursor.copy(_COPY) as copy:
+                copy.write(COPY_BEGIN)
+                for head, seen in stored:
+                    for first in range(0, len(seen), _CHUNK):
+                        copy.write(self._packer.pack(head, seen[first : first + _CHUNK]))
+                copy.write(COPY_END)
+        else:
+            ids, paths = self._dimensions.ids, self._paths
+            raw.executemany(
+                _INSERT, (row_of(head, one, ids, paths) for head, seen in stored for one in seen)
+            )
 
     def _new_life(self, batches: Sequence[Batch]) -> dict[tuple[str, str], int]:
         """Nodes that were alive notably later than we wrote last."""
@@ -113,20 +132,9 @@ class Writer:
         }
 
 
-def insert_rows(connection: Connection, rows: Sequence[Row]) -> None:
-    """Inserts observations by the fastest way of each database."""
-    if not rows:
-        return
-    raw: Any = connection.connection.driver_connection
-    if connection.dialect.name == "postgresql":
-        with raw.cursor() as cursor, cursor.copy(_COPY) as copy:
-            copy.write(pack_rows(rows))
-    else:
-        raw.executemany(_INSERT, rows)
-
-
 def _insert_batch(connection: Connection, one: Batch, now_us: int) -> int:
     logs = [seen.observation.log for seen in one.seen]
+    starts = [log.start_us for log in logs]
     values = {
         "topic": one.partition.topic,
         "partition": one.partition.number,
@@ -139,9 +147,9 @@ def _insert_batch(connection: Connection, one: Batch, now_us: int) -> int:
         "quarantined": one.quarantined,
         "heartbeats": one.heartbeats,
         "skewed": one.skewed,
-        "min_start_us": min((log.start_us for log in logs), default=None),
-        "max_start_us": max((log.start_us for log in logs), default=None),
-        "max_end_us": max((log.end_us for log in logs), default=None),
+        "min_start_us": min(starts, default=None),
+        "max_start_us": max(starts, default=None),
+        "max_end_us": max([log.start_us + log.duration_ms * 1000 for log in logs], default=None),
         "policy_version_id": one.policy_version_id,
         "committed_us": now_us,
     }
