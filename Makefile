@@ -43,7 +43,7 @@ format: $(VENV)/installed ## Put the code into the common form
 	$(PY) -m ruff format
 
 .PHONY: bench
-bench: $(VENV)/installed ## Measure `check` beside other ways (ARGS="--lines 1500000 --runs 5")
+bench: $(VENV)/installed ## Measure parsing, writing, collecting, check (ARGS="--only parse")
 	@$(PY) -m tests.bench $(ARGS)
 
 .PHONY: wheel
