@@ -15,7 +15,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from collector.batch import Reader
+from collector.batch import PoisonLimits, Reader
 from collector.clock import Clock, SystemClock
 from collector.db.engine import check_connection, open_engine, reading
 from collector.db.migrate import require_head, upgrade
@@ -83,7 +83,8 @@ class CollectorApp:
     ) -> None:
         own, kafka, owner = settings.collector, settings.kafka, owner_name(settings)
         secret = request_key_secret(engine)
-        reader = Reader(secret, own.containers, _identities(own.cluster), own.poison_limit)
+        limits = PoisonLimits(own.poison_limit, own.poison_share, own.poison_window)
+        reader = Reader(secret, own.containers, _identities(own.cluster), limits)
         ownership = Ownership(
             engine,
             clock,

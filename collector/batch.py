@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from collector.envelopes.unwrap import Heartbeat, RawLine, shipper_time_us, unwrap
-from collector.formats.parse import Ignored, Quarantined, parse_line
+from collector.formats.parse import Ignored, parse_line
 from collector.hosts import HostTable
 from collector.observation import Observation, observe
 from collector.records import AccessLog, Identity
@@ -23,10 +23,22 @@ MAX_SKEW_US: Final = 60_000_000
 """An end time further than this after its record's time is a wrong clock, not the future."""
 PREFIX_BYTES: Final = 4_096
 """Of a quarantined value, kept for people."""
+_NUL: Final = "holds a NUL, which no proxy writes: the log was damaged"
 
 
 class Poison(msgspec.Struct, frozen=True):
-    """A quarantined line or value: where, why, and enough of it to find it again."""
+    """A quarantined line or value: where, why, and enough of it to find it again.
+
+    Attributes:
+        offset: Of its record.
+        item: Position within the record, from 0.
+        reason: Why, in words.
+        prefix: How it begins, not redacted yet.
+        length: How many bytes it has.
+        sha256: Over all of them.
+        record_us: The record's time, µs since the epoch.
+        identity: Who wrote it, as far as its envelope could be read.
+    """
 
     offset: int
     item: int
@@ -34,14 +46,17 @@ class Poison(msgspec.Struct, frozen=True):
     prefix: bytes
     length: int
     sha256: bytes
+    record_us: int
+    identity: Identity
 
 
 class Seen(msgspec.Struct, gc=False):
-    """An observation and where it was read."""
+    """An observation, where it was read, and its line, should the database refuse it."""
 
     offset: int
     item: int
     observation: Observation
+    text: str
 
 
 class Batch(msgspec.Struct):
@@ -109,6 +124,52 @@ class Totals(msgspec.Struct):
             self.has_logs = True
 
 
+class PoisonLimits(msgspec.Struct, frozen=True):
+    """When a partition is stopped for what it brings.
+
+    Attributes:
+        row: Quarantined lines in a row, without one good.
+        share: Share of quarantined lines, 0 to 1, among
+        window: so many lines or more, of late.
+    """
+
+    row: int = 1_000
+    share: float = 0.9
+    window: int = 10_000
+
+
+class _Toll(msgspec.Struct):
+    """What a partition brought of late."""
+
+    streak: int = 0
+    lines: int = 0
+    bad: int = 0
+
+    def add_good(self, lines: int, limits: PoisonLimits) -> None:
+        """Counts lines of records without poison."""
+        if lines:
+            self.streak = 0
+            self.lines += lines
+            while self.lines >= 2 * limits.window:
+                self.lines, self.bad = self.lines // 2, self.bad // 2
+
+    def add_bad(self, lines: int, bad: int, limits: PoisonLimits) -> str:
+        """Counts the lines of a record with poison.
+
+        Returns:
+            Why the partition stops; empty: it goes on.
+        """
+        self.add_good(lines - bad, limits)
+        self.streak += bad
+        self.lines += bad
+        self.bad += bad
+        if self.streak >= limits.row:
+            return f"{self.streak} lines in a row could not be read"
+        if self.lines >= limits.window and self.bad >= limits.share * self.lines:
+            return f"{self.bad} of {self.lines} lines could not be read"
+        return ""
+
+
 class Watch(msgspec.Struct, frozen=True):
     """What is looked for at the moment.
 
@@ -128,7 +189,7 @@ class Reader:
         secret: Key of the request keys, shared by all replicas.
         containers: Containers whose lines count; empty: all.
         identity_of: What is known of the writers of a partition's lines, without envelopes.
-        poison_limit: Quarantined lines in a row that stop a partition.
+        limits: When poison stops a partition.
     """
 
     def __init__(
@@ -136,24 +197,24 @@ class Reader:
         secret: bytes,
         containers: Iterable[str],
         identity_of: Callable[[Partition], Identity],
-        poison_limit: int,
+        limits: PoisonLimits,
     ) -> None:
         self._secret = secret
         self._containers = frozenset(containers)
         self._identity_of = identity_of
-        self._poison_limit = poison_limit
-        self._streaks: dict[Partition, int] = {}
+        self._limits = limits
+        self._tolls: dict[Partition, _Toll] = {}
 
     def forget(self, partition: Partition) -> None:
         """Begins to count poison anew, for a partition that is read again."""
-        self._streaks.pop(partition, None)
+        self._tolls.pop(partition, None)
 
     def read(
         self, partition: Partition, offset: int, records: list[Record], watch: Watch, now_us: int
     ) -> Batch:
         """One batch of these records, which follow each other.
 
-        It ends early, with a `stop_reason`, when nothing but poison came for too long.
+        It ends early, with a `stop_reason`, when too much poison came for too long.
 
         Args:
             partition: Whose records.
@@ -163,18 +224,23 @@ class Reader:
             now_us: Wall clock.
         """
         batch = Batch(partition, offset, offset, watch.policy_version_id)
-        streak = self._streaks.get(partition, 0)
+        toll = self._tolls.setdefault(partition, _Toll())
+        counted = 0
         for record in records:
-            lines, poison = batch.read, len(batch.poison)
+            before, poison = batch.read, len(batch.poison)
             self._read_record(batch, record, watch, min(record.timestamp_us or now_us, now_us))
             batch.records += 1
             batch.to_offset = record.offset + 1
+            if len(batch.poison) == poison:
+                continue
+            toll.add_good(before - counted, self._limits)
+            counted = batch.read
             bad = len(batch.poison) - poison
-            streak = streak + bad if bad == batch.read - lines else 0
-            if streak >= self._poison_limit:
-                batch.stop_reason = f"{streak} lines in a row could not be read: {_last(batch)}"
+            why = toll.add_bad(counted - before, bad, self._limits)
+            if why:
+                batch.stop_reason = f"{why}; the last one: {batch.poison[-1].reason}"
                 break
-        self._streaks[partition] = streak
+        toll.add_good(batch.read - counted, self._limits)
         return batch
 
     def _read_record(self, batch: Batch, record: Record, watch: Watch, record_us: int) -> None:
@@ -188,7 +254,8 @@ class Reader:
                 batch.heartbeats += 1
                 _see_node(batch, piece.identity, min(piece.time_us or record_us, record_us))
             else:
-                batch.poison.append(_poison(record.offset, item, piece, record.value))
+                where = record.offset, item, record_us, identity
+                batch.poison.append(poison_of(record.value, piece.reason, *where))
 
     def _read_line(
         self, batch: Batch, offset: int, item: int, line: RawLine, watch: Watch, record_us: int
@@ -203,18 +270,18 @@ class Reader:
             observation = observe(log, line.text, pod, watch.hosts, self._secret)
             if observation is None:
                 batch.ignored += 1
+            elif "\0" in line.text:
+                value = line.text.encode("utf-8", "replace")
+                batch.poison.append(poison_of(value, _NUL, offset, item, record_us, pod))
             else:
-                batch.seen.append(Seen(offset, item, observation))
+                batch.seen.append(Seen(offset, item, observation, line.text))
         elif isinstance(log, Ignored):
             batch.ignored += 1
             if pod.node:
                 _see_node(batch, pod, min(shipper_time_us(line.time) or record_us, record_us))
         else:
-            batch.poison.append(_poison(offset, item, log, line.text.encode("utf-8", "replace")))
-
-
-def _last(batch: Batch) -> str:
-    return batch.poison[-1].reason
+            value = line.text.encode("utf-8", "replace")
+            batch.poison.append(poison_of(value, log.reason, offset, item, record_us, pod))
 
 
 def _see_time(batch: Batch, pod: Identity, end_us: int, record_us: int) -> None:
@@ -234,6 +301,9 @@ def _see_node(batch: Batch, identity: Identity, alive_us: int) -> None:
         batch.nodes[key] = alive_us
 
 
-def _poison(offset: int, item: int, why: Quarantined, value: bytes) -> Poison:
-    digest = sha256(value).digest()
-    return Poison(offset, item, why.reason, value[:PREFIX_BYTES], len(value), digest)
+def poison_of(
+    value: bytes, reason: str, offset: int, item: int, record_us: int, identity: Identity
+) -> Poison:
+    """What is kept of a line or value that cannot be used."""
+    digest, prefix = sha256(value).digest(), value[:PREFIX_BYTES]
+    return Poison(offset, item, reason, prefix, len(value), digest, record_us, identity)

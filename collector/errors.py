@@ -23,5 +23,9 @@ class Retryable(MirrorproofError):
     """A server did not answer or refused for now; trying again may help."""
 
 
+class RowRefused(MirrorproofError):
+    """The database does not take a row, now or later; the others it would take."""
+
+
 class Fenced(MirrorproofError):
     """Another process owns this work now; what was in hand is rolled back and dropped."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine
-from sqlalchemy.exc import DataError, SQLAlchemyError
+from typing import Final
 
-from collector.batch import Batch, Totals
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from collector.batch import Batch, Seen, Totals, poison_of
 from collector.clock import Clock
 from collector.db import positions
 from collector.db.engine import as_our_error, reading
 from collector.db.writes import Writer
-from collector.errors import Fenced
+from collector.errors import Fenced, RowRefused
 from collector.log import get_logger
 from collector.ownership import Ownership
 from collector.sources.protocol import Partition, RecordSource
+
+_MOST_REFUSED: Final = 100
+"""Of one write. When the database refuses more rows, the fault is not in single rows."""
 
 
 class Pending:
@@ -57,9 +62,11 @@ class Pending:
             self._log.warning("write_fenced", error=str(error))
             self._sort_out(source)
             return {}
-        except DataError as error:
-            self._stop_refused(error, source)
-            return {}
+        except RowRefused as error:
+            return self._write_without_refused(error, source)
+        return self._written(source)
+
+    def _written(self, source: RecordSource) -> dict[Partition, int]:
         written = {batch.partition: batch.to_offset for batch in self.batches}
         stopped = {batch.partition: batch.stop_reason for batch in self.batches}
         self._count(self.batches)
@@ -95,17 +102,47 @@ class Pending:
                 self._ownership.set_aside(partition, source)
         self.drop_foreign()
 
-    def _stop_refused(self, error: DataError, source: RecordSource) -> None:
-        """The database refuses a value that should have been made fit: nothing may be skipped.
+    def _write_without_refused(
+        self, error: RowRefused, source: RecordSource
+    ) -> dict[Partition, int]:
+        """Quarantines the rows that the database does not take, and writes the others.
 
-        Which partition it came from is found by writing each alone.
+        Where the fault is not in single rows, the partition stops: nothing may be skipped.
         """
-        batches, self.batches = self.batches, []
-        reason = f"the database refuses a row: {as_our_error(error, self._engine.url)}"
-        partitions = {batch.partition for batch in batches}
+        now_us = self._clock.now_us()
+        seen = [seen for batch in self.batches for seen in batch.seen]
+        refused = self._writer.refused(seen, now_us, _MOST_REFUSED)
+        if 0 < len(refused) <= _MOST_REFUSED:
+            self._log.error("rows_refused", rows=len(refused), error=refused[0][1])
+            self._quarantine(refused, now_us)
+            return self.write(source)
+        partitions = sorted({batch.partition for batch in self.batches})
         if len(partitions) == 1:
-            self._ownership.stop(partitions.pop(), reason, source)
-            return
-        for partition in sorted(partitions):
-            self.batches = [batch for batch in batches if batch.partition == partition]
-            self.write(source)
+            self.batches = []
+            self._ownership.stop(partitions[0], str(error), source)
+            return {}
+        return self._write_one_by_one(partitions, source)
+
+    def _write_one_by_one(
+        self, partitions: list[Partition], source: RecordSource
+    ) -> dict[Partition, int]:
+        batches, written = self.batches, dict[Partition, int]()
+        for place, partition in enumerate(partitions):
+            self.batches = [one for one in batches if one.partition == partition]
+            try:
+                written |= self.write(source)
+            finally:
+                later = partitions[place + 1 :]
+                self.batches += [one for one in batches if one.partition in later]
+        return written
+
+    def _quarantine(self, refused: list[tuple[Seen, str]], now_us: int) -> None:
+        reasons = {id(seen): why for seen, why in refused}
+        for batch in self.batches:
+            for seen in batch.seen:
+                why = reasons.get(id(seen))
+                if why is not None:
+                    value = seen.text.encode("utf-8", "replace")
+                    place = seen.offset, seen.item, now_us, seen.observation.pod
+                    batch.poison.append(poison_of(value, why, *place))
+            batch.seen = [seen for seen in batch.seen if id(seen) not in reasons]

@@ -5,6 +5,7 @@ Keys are hashed before this (`collector.keys`): redaction never changes a verdic
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
@@ -12,6 +13,9 @@ from typing import Final
 HIDDEN: Final = "***"
 """Stands for a hidden value; no Envoy logs it unencoded in a query by itself."""
 KEEP_ALL: Final = "*"
+_query: Final = re.compile(rb'\?([^\s"]*)')
+# How `&` is written in JSON by some encoders, too.
+_between: Final = re.compile(rb"(&|\\u0026)")
 MAX_PATH: Final = 4_096
 MAX_TEXT: Final = 512
 """Characters stored of a path, and of any other field. Attackers choose their lengths."""
@@ -49,6 +53,17 @@ class PathRedactor:
             return scrub(path, MAX_PATH)
         parts = (self._parameter(part) for part in query.split("&"))
         return scrub(f"{plain}?{'&'.join(parts)}", MAX_PATH)
+
+    def redact_bytes(self, value: bytes) -> bytes:
+        """Bytes in which no line could be read, with whatever looks like a query hidden."""
+        if KEEP_ALL in self._keep or b"?" not in value:
+            return value
+        return _query.sub(lambda found: b"?" + self._redact_query(found[1]), value)
+
+    def _redact_query(self, query: bytes) -> bytes:
+        parts = _between.split(query)
+        parts[::2] = [self._parameter(p.decode("latin-1")).encode("latin-1") for p in parts[::2]]
+        return b"".join(parts)
 
     def _parameter(self, part: str) -> str:
         name, equals, _ = part.partition("=")

@@ -195,6 +195,16 @@ class CollectorSettings(_Section):
         ge=1,
         description="Quarantined lines in a row, without one good, that stop a partition.",
     )
+    poison_share: float = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+        description="Share of quarantined lines, among the last poison_window or more, that stops "
+        "a partition.",
+    )
+    poison_window: int = Field(
+        default=10_000, ge=1, description="Lines over which poison_share is taken."
+    )
     owner: str = Field(
         default="",
         description="Name of this process in the database. Unset: host name and process id.",

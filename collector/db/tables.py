@@ -138,6 +138,13 @@ batch: Final = Table(
     Column("quarantined", Integer, nullable=False),
     Column("heartbeats", Integer, nullable=False, comment="of the ignored lines"),
     Column("skewed", Integer, nullable=False, comment="lines too wild to move the watermark"),
+    Column(
+        "replayed",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="records that it took out of quarantine: they were counted before",
+    ),
     Column("min_start_us", BigInteger, comment="of the stored lines; null: none"),
     Column("max_start_us", BigInteger),
     Column("max_end_us", BigInteger),
@@ -164,7 +171,39 @@ position: Final = Table(
     Column("state", Text, nullable=False, server_default=text("'running'")),
     Column("reason", Text, nullable=False, server_default=text("''"), comment="why it stopped"),
     Column("updated_us", BigInteger, nullable=False),
+    Column(
+        "unclean",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="owners in a row that vanished without reading on",
+    ),
+    Column("attempt_offset", BigInteger, comment="record that is tried alone; null: none"),
+    Column(
+        "attempts",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="tries of it that did not come to an end",
+    ),
     CheckConstraint("state IN ('running', 'stopped')", name="state"),
+)
+
+resumption: Final = Table(
+    "resumption",
+    metadata,
+    Column("id", _BigId, primary_key=True),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False, comment="why it had stopped"),
+    Column("from_offset", BigInteger, nullable=False, comment="where it had stopped"),
+    Column("to_offset", BigInteger, nullable=False, comment="where reading goes on"),
+    Column("topic_id", Text, comment="the topic's identity from then on"),
+    Column("batch_id", BigInteger, nullable=False, comment="the last one before"),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 node_life: Final = Table(
@@ -188,7 +227,22 @@ quarantine: Final = Table(
     Column("length", BigInteger, nullable=False, comment="bytes"),
     Column("sha256", LargeBinary, nullable=False),
     Column("at_us", BigInteger, nullable=False),
+    Column(
+        "records",
+        BigInteger,
+        nullable=False,
+        server_default=text("1"),
+        comment="more: a gap, records that nobody read, from record_offset on",
+    ),
+    Column("record_us", BigInteger, comment="the record's time; a gap's first"),
+    Column("until_us", BigInteger, comment="a gap's last time; null: no gap, or not known"),
+    Column(
+        "identity", Text, nullable=False, server_default=text("''"), comment="JSON: who wrote it"
+    ),
+    Column("replayed_us", BigInteger, comment="when it was read after all; null: it was not"),
+    Column("replayed_batch_id", BigInteger, comment="the batch that read it"),
     Index("ix_quarantine_at_us", "at_us"),
+    Index("ix_quarantine_topic_partition_record_offset", "topic", "partition", "record_offset"),
     sqlite_autoincrement=True,
 )
 

@@ -5,12 +5,14 @@ Either all of it is there or nothing; a process may die at any moment in between
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, func, insert
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DataError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from collector.batch import Batch, Seen
 from collector.db import positions
@@ -18,9 +20,11 @@ from collector.db.dimensions import Dimensions
 from collector.db.engine import as_our_error, writing
 from collector.db.partitions import Partitions
 from collector.db.positions import Claim
+from collector.db.quarantine import insert_poison
 from collector.db.rows import COLUMNS, COPY_BEGIN, COPY_END, Head, Packer, row_of
 from collector.db.tables import batch as batch_table
-from collector.db.tables import node_life, quarantine
+from collector.db.tables import node_life
+from collector.errors import RowRefused
 from collector.redact import PathRedactor
 from collector.sources.protocol import Partition
 
@@ -28,6 +32,8 @@ _NODE_STEP_US: Final = 1_000_000
 """A node's life is written again when it is so much later: its row is hot between replicas."""
 _CHUNK: Final = 500
 """Rows that are packed before they are sent: the server reads them while we pack the next."""
+_REFUSALS: Final = (DataError, IntegrityError, ValueError, OverflowError, struct.error)
+"""What a value raises that does not fit: in the database, in its driver, while it is packed."""
 _COPY: Final = f"COPY observation ({', '.join(COLUMNS)}) FROM STDIN (FORMAT BINARY)"
 _INSERT: Final = (
     f"INSERT INTO observation ({', '.join(COLUMNS)}) "  # noqa: S608 - our own names
@@ -63,6 +69,7 @@ class Writer:
 
         Raises:
             Fenced: One of the partitions has another owner; nothing was written.
+            RowRefused: A row does not fit; nothing was written. `refused` says which.
             Retryable: The database did not answer; something may have been written.
             UsageError: The database refuses us.
         """
@@ -71,11 +78,50 @@ class Writer:
             self._dimensions.learn([seen.observation for b in batches for seen in b.seen])
             with writing(self._engine) as connection:
                 nodes = self._write_all(connection, batches, claims, now_us)
-        except DataError:
-            raise
+        except _REFUSALS as error:
+            raise RowRefused(_in_words(error)) from error
         except SQLAlchemyError as error:
             raise as_our_error(error, self._engine.url) from error
         self._nodes.update(nodes)
+
+    def refused(self, seen: Sequence[Seen], now_us: int, most: int) -> list[tuple[Seen, str]]:
+        """The observations that the database does not take, each with the reason.
+
+        Halves are tried, and rolled back, until each bad one stands alone.
+
+        Args:
+            seen: What could not be written.
+            now_us: Wall clock.
+            most: When there are more, some are left out: the fault is not in single rows.
+
+        Raises:
+            Retryable: The database did not answer.
+            UsageError: The database refuses us.
+        """
+        found: list[tuple[Seen, str]] = []
+        parts = [list(seen)]
+        while parts and len(found) <= most:
+            part = parts.pop()
+            why = self._try(part, now_us)
+            if why and len(part) == 1:
+                found.append((part[0], why))
+            elif why:
+                half = len(part) // 2
+                parts += [part[half:], part[:half]]
+        return found
+
+    def _try(self, seen: Sequence[Seen], now_us: int) -> str:
+        """Why rows cannot be written; empty: they can. Nothing remains of them."""
+        try:
+            self._dimensions.learn([one.observation for one in seen])
+            with writing(self._engine) as connection:
+                self._insert(connection, [((now_us, 0), seen)])
+                connection.rollback()
+        except _REFUSALS as error:
+            return _in_words(error)
+        except SQLAlchemyError as error:
+            raise as_our_error(error, self._engine.url) from error
+        return ""
 
     def _write_all(
         self,
@@ -91,7 +137,7 @@ class Writer:
             span = (one.from_offset, one.to_offset)
             positions.advance(connection, held, span, one.watermark_us, now_us)
             stored.append(((now_us, _insert_batch(connection, one, now_us)), one.seen))
-            _insert_poison(connection, one, now_us)
+            insert_poison(connection, one, self._paths, now_us)
             if one.stop_reason:
                 positions.stop(connection, held, one.stop_reason, now_us)
         self._insert(connection, stored)
@@ -102,12 +148,17 @@ class Writer:
     def _insert(
         self, connection: Connection, stored: Sequence[tuple[Head, Sequence[Seen]]]
     ) -> None:
-        """Inserts observations by the fastest way of each database."""
+        """Inserts observations by the fastest way of each database.
+
+        Raises:
+            SQLAlchemyError: The database.
+            ValueError, OverflowError, struct.error: A value that does not fit.
+        """
         if not any(seen for _, seen in stored):
             return
         raw: Any = connection.connection.driver_connection
         if connection.dialect.name == "postgresql":
-            with raw.cursor() as cursor, cursor.copy(_COPY) as copy:
+            with _driver_errors(connection), raw.cursor() as cursor, cursor.copy(_COPY) as copy:
                 copy.write(COPY_BEGIN)
                 for head, seen in stored:
                     for first in range(0, len(seen), _CHUNK):
@@ -115,9 +166,9 @@ class Writer:
                 copy.write(COPY_END)
         else:
             ids, paths = self._dimensions.ids, self._paths
-            raw.executemany(
-                _INSERT, (row_of(head, one, ids, paths) for head, seen in stored for one in seen)
-            )
+            rows = (row_of(head, one, ids, paths) for head, seen in stored for one in seen)
+            with _driver_errors(connection):
+                raw.executemany(_INSERT, rows)
 
     def _new_life(self, batches: Sequence[Batch]) -> dict[tuple[str, str], int]:
         """Nodes that were alive notably later than we wrote last."""
@@ -130,6 +181,24 @@ class Writer:
             for node, alive_us in latest.items()
             if alive_us >= self._nodes.get(node, -_NODE_STEP_US) + _NODE_STEP_US
         }
+
+
+@contextmanager
+def _driver_errors(connection: Connection) -> Iterator[None]:
+    """SQLAlchemy does not see what goes to the driver itself: its errors become SQLAlchemy's."""
+    driver: Any = connection.dialect.loaded_dbapi
+    try:
+        yield
+    except driver.Error as error:
+        found = DBAPIError.instance(None, None, error, driver.Error, dialect=connection.dialect)
+        raise found from error
+
+
+def _in_words(error: Exception) -> str:
+    """One line without values: those are in the quarantine."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    lines = str(cause).splitlines() or [type(cause).__name__]
+    return f"the database does not take it: {lines[0]}"
 
 
 def _insert_batch(connection: Connection, one: Batch, now_us: int) -> int:
@@ -155,27 +224,6 @@ def _insert_batch(connection: Connection, one: Batch, now_us: int) -> int:
     }
     done = connection.execute(insert(batch_table).values(values).returning(batch_table.c.id))
     return int(done.scalar_one())
-
-
-def _insert_poison(connection: Connection, one: Batch, now_us: int) -> None:
-    if one.poison:
-        connection.execute(
-            insert(quarantine),
-            [
-                {
-                    "topic": one.partition.topic,
-                    "partition": one.partition.number,
-                    "record_offset": poison.offset,
-                    "item": poison.item,
-                    "reason": poison.reason,
-                    "prefix": poison.prefix,
-                    "length": poison.length,
-                    "sha256": poison.sha256,
-                    "at_us": now_us,
-                }
-                for poison in one.poison
-            ],
-        )
 
 
 def _upsert_nodes(connection: Connection, nodes: Mapping[tuple[str, str], int]) -> None:

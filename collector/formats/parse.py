@@ -32,6 +32,7 @@ MAX_LINE_CHARACTERS: Final = 128 * 1024
 """Longest line that is parsed; Envoy refuses headers above 60 KiB by default."""
 
 MAX_DURATION_MS: Final = 7 * 24 * 3600 * 1000
+MAX_CODE: Final = 999
 _EARLIEST_US: Final = 946_684_800_000_000  # 2000-01-01: before it, a clock was never set
 _LATEST_US: Final = 4_102_444_800_000_000  # 2100-01-01
 
@@ -71,5 +72,7 @@ def parse_line(line: str) -> AccessLog | Ignored | Quarantined:
     if not log.method and not log.code:
         return _NOT_HTTP  # a TCP connection, or one that matched no filter chain
     if not _EARLIEST_US <= log.start_us < _LATEST_US or log.duration_ms > MAX_DURATION_MS:
+        return _BAD_VALUE
+    if log.code > MAX_CODE:
         return _BAD_VALUE
     return log

@@ -8,7 +8,7 @@ from threading import Barrier, Thread
 import pytest
 from sqlalchemy import Engine, Table, func, insert, select
 
-from collector.batch import Batch, Reader, Watch
+from collector.batch import Batch, PoisonLimits, Reader, Watch
 from collector.db import positions
 from collector.db.dimensions import Dimensions
 from collector.db.engine import open_engine, reading, writing
@@ -35,7 +35,7 @@ from collector.db.tables import (
     quarantine,
 )
 from collector.db.writes import Writer
-from collector.errors import Fenced
+from collector.errors import Fenced, RowRefused
 from collector.hosts import HostTable
 from collector.records import Identity
 from collector.redact import PathRedactor
@@ -73,7 +73,7 @@ def claimed(engine: Engine, partition: Partition = P0, owner: str = "me") -> Cla
 
 def read(*values: bytes, partition: Partition = P0, offset: int = 0) -> Batch:
     """A batch of values."""
-    reader = Reader(b"secret", (), lambda _: Identity(), 1000)
+    reader = Reader(b"secret", (), lambda _: Identity(), PoisonLimits())
     records = [Record(offset + n, NOW_US, value) for n, value in enumerate(values)]
     return reader.read(partition, offset, records, WATCH, NOW_US)
 
@@ -412,3 +412,58 @@ def test_collectors_acknowledge_and_sign_off(engine: Engine) -> None:
     with writing(engine) as connection:
         sign_off(connection, "me")
     assert count(engine, instance) == 0
+
+
+def test_query_values_are_hidden_in_quarantine_too(engine: Engine, writer: Writer) -> None:
+    """Whatever follows a question mark in bytes that nobody could read."""
+    value = b'[2026-11-22T15:11:42.900Z] "GET /a?day=1\\u0026token=s3cr3t&k=v HTTP/1.1" broken'
+
+    writer.write([read(value)], {P0: claimed(engine)}, NOW_US)
+
+    (row,) = rows(engine, quarantine)
+    prefix = bytes(row["prefix"])  # type: ignore[call-overload]
+    assert prefix.split(b" ")[2] == b"/a?day=1\\u0026token=***&k=***"
+    assert row["length"] == len(value)
+
+
+def refuse(engine: Engine, code: int) -> None:
+    """Makes the database refuse rows with this response code."""
+    with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            check = f"ALTER TABLE observation ADD CONSTRAINT picky CHECK (code <> {code})"
+            connection.exec_driver_sql(check)
+        else:
+            connection.exec_driver_sql(
+                f"CREATE TRIGGER picky BEFORE INSERT ON observation WHEN NEW.code = {code} "
+                "BEGIN SELECT RAISE(ABORT, 'picky'); END"
+            )
+
+
+def test_the_rows_that_the_database_refuses_are_found(engine: Engine, writer: Writer) -> None:
+    """Only they; and looking for them leaves nothing behind."""
+    refuse(engine, 418)
+    lines = [client_line(f"id-{n}") for n in range(50)]
+    for bad in (7, 8, 31):
+        lines[bad] = lines[bad].replace('" 200 ', '" 418 ')
+    one = read(*(line.encode() for line in lines))
+    held = claimed(engine)
+    with pytest.raises(RowRefused, match="does not take it"):
+        writer.write([one], {P0: held}, NOW_US)
+
+    found = writer.refused(one.seen, NOW_US, 100)
+
+    assert sorted(seen.offset for seen, _ in found) == [7, 8, 31]
+    assert count(engine, observation) == 0
+
+
+def test_numbers_beyond_the_columns_are_refused_alike(engine: Engine, writer: Writer) -> None:
+    """A number of 64 bits and more is no crash, on neither database."""
+    one = read(client_line("id-1").encode(), client_line("id-2").encode())
+    one.seen[1].observation.log.bytes_sent = 1 << 63
+    held = claimed(engine)
+    with pytest.raises(RowRefused):
+        writer.write([one], {P0: held}, NOW_US)
+
+    ((seen, why),) = writer.refused(one.seen, NOW_US, 100)
+
+    assert (seen.offset, why != "") == (1, True)

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from sqlalchemy import Engine, func, select
 
-from collector.batch import Batch, Reader
+from collector.batch import Batch, PoisonLimits, Reader
 from collector.db import positions
 from collector.db.engine import open_engine, reading, writing
 from collector.db.policies import PolicyRecord, record_versions
@@ -75,7 +75,7 @@ class TestBench:
     ) -> Ingest:
         """A collector; another `writer` may be given."""
         engine, clock = self.engine, self.clock
-        reader = Reader(b"secret", (), lambda _: Identity(), 3)
+        reader = Reader(b"secret", (), lambda _: Identity(), PoisonLimits(3))
         ownership = Ownership(engine, clock, owner, on_begin=reader.forget)
         writes = writer.get("writer") or Writer(engine, PathRedactor())
         pending = Pending(engine, clock, writes, ownership)

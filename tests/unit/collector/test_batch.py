@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collector.batch import MAX_SKEW_US, Batch, Reader, Watch
+from collector.batch import MAX_SKEW_US, Batch, PoisonLimits, Reader, Watch
 from collector.hosts import HostTable
 from collector.records import Identity
 from collector.sources.protocol import Partition, Record
@@ -16,9 +16,10 @@ WATCH = Watch(HostTable([HOST]), 7)
 END_US = START_US + 4_000
 
 
-def reader(poison_limit: int = 1000) -> Reader:
+def reader(poison_limit: int = 1000, share: float = 1.0, window: int = 1000) -> Reader:
     """A reader with a known secret."""
-    return Reader(b"secret", ["istio-proxy"], lambda _: Identity(cluster="east"), poison_limit)
+    limits = PoisonLimits(poison_limit, share, window)
+    return Reader(b"secret", ["istio-proxy"], lambda _: Identity(cluster="east"), limits)
 
 
 def read(*values: bytes, at_us: int = NOW_US, poison_limit: int = 1000) -> Batch:
@@ -150,3 +151,37 @@ def test_the_row_of_poison_is_counted_over_batches() -> None:
     assert used.read(P0, 2, records, WATCH, NOW_US).stop_reason
     used.forget(P0)
     assert not used.read(P0, 2, records, WATCH, NOW_US).stop_reason
+
+
+def test_much_poison_among_good_lines_stops_the_partition() -> None:
+    """Nine of ten lines that nobody can read are a broken partition, too."""
+    poison = b'[2026-11-22T15:11:42.900Z] "GET / HTTP/1.1" broken'
+    values = [b"fine", *[poison] * 9] * 3
+    records = [Record(n, NOW_US, value) for n, value in enumerate(values)]
+
+    batch = reader(share=0.85, window=20).read(P0, 0, records, WATCH, NOW_US)
+
+    assert "18 of 20 lines" in batch.stop_reason
+    assert batch.to_offset == 20
+
+
+def test_little_poison_among_good_lines_stops_nothing() -> None:
+    """However long it goes on, and however good the past was."""
+    poison = b'[2026-11-22T15:11:42.900Z] "GET / HTTP/1.1" broken'
+    used = reader(share=0.5, window=20)
+    some = [Record(n, NOW_US, value) for n, value in enumerate([b"fine", poison, b"fine"] * 100)]
+    good = [Record(300 + n, NOW_US, b"fine") for n in range(10_000)]
+    bad = [Record(10_300 + n, NOW_US, value) for n, value in enumerate([poison] * 9 + [b"fine"])]
+
+    assert not used.read(P0, 0, some, WATCH, NOW_US).stop_reason
+    assert not used.read(P0, 300, good, WATCH, NOW_US).stop_reason
+    assert not used.read(P0, 10_300, bad, WATCH, NOW_US).stop_reason
+    assert any(used.read(P0, 10_310, bad, WATCH, NOW_US).stop_reason for _ in range(10))
+
+
+def test_poison_knows_who_wrote_it_and_when() -> None:
+    """An operator goes to the pod, not to the offset."""
+    (poison,) = read(shipped('[2026-11-22T15:11:42.900Z] "GET / HTTP/1.1" broken')).poison
+
+    assert (poison.identity.pod, poison.identity.node) == ("front-1", "node-a")
+    assert poison.record_us == NOW_US
