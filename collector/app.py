@@ -15,7 +15,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from collector.batch import PoisonLimits, Reader
+from collector.batch import Reader
 from collector.clock import Clock, SystemClock
 from collector.db.engine import check_connection, open_engine, reading
 from collector.db.migrate import require_head, upgrade
@@ -28,6 +28,7 @@ from collector.lag import LagCheck
 from collector.log import get_logger
 from collector.ownership import Ownership
 from collector.pending import Pending
+from collector.poison import PoisonLimits
 from collector.records import Identity
 from collector.redact import PathRedactor
 from collector.settings import KafkaSettings, Settings

@@ -16,6 +16,7 @@ from collector.envelopes.unwrap import Heartbeat, RawLine, shipper_time_us, unwr
 from collector.formats.parse import Ignored, parse_line
 from collector.hosts import HostTable
 from collector.observation import Observation, observe
+from collector.poison import PoisonLimits, Toll
 from collector.records import AccessLog, Identity
 from collector.sources.protocol import Partition, Record
 
@@ -124,52 +125,6 @@ class Totals(msgspec.Struct):
             self.has_logs = True
 
 
-class PoisonLimits(msgspec.Struct, frozen=True):
-    """When a partition is stopped for what it brings.
-
-    Attributes:
-        row: Quarantined lines in a row, without one good.
-        share: Share of quarantined lines, 0 to 1, among
-        window: so many lines or more, of late.
-    """
-
-    row: int = 1_000
-    share: float = 0.9
-    window: int = 10_000
-
-
-class _Toll(msgspec.Struct):
-    """What a partition brought of late."""
-
-    streak: int = 0
-    lines: int = 0
-    bad: int = 0
-
-    def add_good(self, lines: int, limits: PoisonLimits) -> None:
-        """Counts lines of records without poison."""
-        if lines:
-            self.streak = 0
-            self.lines += lines
-            while self.lines >= 2 * limits.window:
-                self.lines, self.bad = self.lines // 2, self.bad // 2
-
-    def add_bad(self, lines: int, bad: int, limits: PoisonLimits) -> str:
-        """Counts the lines of a record with poison.
-
-        Returns:
-            Why the partition stops; empty: it goes on.
-        """
-        self.add_good(lines - bad, limits)
-        self.streak += bad
-        self.lines += bad
-        self.bad += bad
-        if self.streak >= limits.row:
-            return f"{self.streak} lines in a row could not be read"
-        if self.lines >= limits.window and self.bad >= limits.share * self.lines:
-            return f"{self.bad} of {self.lines} lines could not be read"
-        return ""
-
-
 class Watch(msgspec.Struct, frozen=True):
     """What is looked for at the moment.
 
@@ -203,7 +158,7 @@ class Reader:
         self._containers = frozenset(containers)
         self._identity_of = identity_of
         self._limits = limits
-        self._tolls: dict[Partition, _Toll] = {}
+        self._tolls: dict[Partition, Toll] = {}
 
     def forget(self, partition: Partition) -> None:
         """Begins to count poison anew, for a partition that is read again."""
@@ -224,7 +179,7 @@ class Reader:
             now_us: Wall clock.
         """
         batch = Batch(partition, offset, offset, watch.policy_version_id)
-        toll = self._tolls.setdefault(partition, _Toll())
+        toll = self._tolls.setdefault(partition, Toll())
         counted = 0
         for record in records:
             before, poison = batch.read, len(batch.poison)

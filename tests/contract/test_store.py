@@ -8,7 +8,7 @@ from threading import Barrier, Thread
 import pytest
 from sqlalchemy import Engine, Table, func, insert, select
 
-from collector.batch import Batch, PoisonLimits, Reader, Watch
+from collector.batch import Batch, Reader, Watch
 from collector.db import positions
 from collector.db.dimensions import Dimensions
 from collector.db.engine import open_engine, reading, writing
@@ -37,6 +37,7 @@ from collector.db.tables import (
 from collector.db.writes import Writer
 from collector.errors import Fenced, RowRefused
 from collector.hosts import HostTable
+from collector.poison import PoisonLimits
 from collector.records import Identity
 from collector.redact import PathRedactor
 from collector.sources.protocol import Bounds, Partition, Record

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from sqlalchemy import Engine, func, select
 
-from collector.batch import Batch, PoisonLimits, Reader
+from collector.batch import Batch, Reader
 from collector.db import positions
 from collector.db.engine import open_engine, reading, writing
 from collector.db.policies import PolicyRecord, record_versions
@@ -19,6 +19,7 @@ from collector.ingest import Ingest, Parts
 from collector.lag import LagCheck
 from collector.ownership import Ownership
 from collector.pending import Pending
+from collector.poison import PoisonLimits
 from collector.records import Identity
 from collector.redact import PathRedactor
 from collector.sources.protocol import Partition, RecordSource
