@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from collector.errors import UsageError
-from verifier.cli.collect import ConfigOption, DatabaseOption, database_override, load_settings
+from verifier.cli.collect import ConfigOption, DatabaseOption
+from verifier.cli.database import existing_database
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from sqlalchemy import URL
 
     from verifier.explain import Story
 
@@ -68,26 +68,10 @@ def explain_command(
 
 
 def _explain_stored(database_url: str | None, config: Path | None, request_id: str) -> list[Story]:
-    from collector.db.engine import check_connection, open_engine
-    from collector.db.migrate import require_head
     from verifier.settle.lookup import explain_stored
 
-    settings = load_settings(config, {"database": database_override(database_url)})
-    engine = open_engine(settings.database.address())
-    _require_file(engine.url)
-    try:
-        check_connection(engine)
-        require_head(engine)
+    with existing_database(database_url, config) as engine:
         return explain_stored(engine, request_id)
-    finally:
-        engine.dispose()
-
-
-def _require_file(url: URL) -> None:
-    """Raises UsageError when a SQLite file is not there: looking into one must not make it."""
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        msg = f"database {url.database}: no such file; give --database-url or LOG files"
-        raise UsageError(msg)
 
 
 def _explain_files(
