@@ -101,6 +101,15 @@ Index(
     sqlite_where=text("recheck_us IS NOT NULL AND superseded_us IS NULL"),
 )
 
+chain_head: Final = Table(
+    "chain_head",
+    metadata,
+    Column("policy", Text, primary_key=True),
+    Column("anchor", LargeBinary, nullable=False, comment="what the first row rests on"),
+    Column("digest", LargeBinary, nullable=False, comment="of the last row"),
+    comment="the ends of each policy's chain of windows",
+)
+
 finding: Final = Table(
     "finding",
     metadata,

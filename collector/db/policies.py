@@ -46,6 +46,17 @@ class Watched(msgspec.Struct, frozen=True):
     policy_version_id: int
 
 
+def version_digest(document: str, hosts: str) -> bytes:
+    """The digest of a policy version, 16 bytes.
+
+    Args:
+        document: The policy as JSON.
+        hosts: Its hosts as a JSON array, sorted.
+    """
+    text = f"{document}\n{hosts}".encode("utf-8", "replace")
+    return blake2b(text, digest_size=_DIGEST_BYTES).digest()
+
+
 def record_versions(
     connection: Connection, policies: Iterable[PolicyRecord], now_us: int
 ) -> list[int]:
@@ -65,8 +76,7 @@ def record_versions(
 
 def _record(connection: Connection, policy: PolicyRecord, now_us: int) -> int | None:
     hosts = json.dumps(sorted(policy.hosts))
-    text = f"{policy.document}\n{hosts}".encode("utf-8", "replace")
-    digest = blake2b(text, digest_size=_DIGEST_BYTES).digest()
+    digest = version_digest(policy.document, hosts)
     last = connection.execute(
         select(policy_version)
         .where(policy_version.c.name == policy.name)

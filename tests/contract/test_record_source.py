@@ -18,7 +18,7 @@ from tests.servers.kafka import KafkaBroker
 
 pytestmark = pytest.mark.integration
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 VALUES = [b"zero", b"one", b"two", b"three", b"four"]
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 
 DATA = Path(__file__).parents[1] / "data"
 POLICY = DATA / "policies" / "weather-mirror.yaml"
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 120.0
 
 
 def command(folder: Path, *arguments: str) -> subprocess.Popen[str]:

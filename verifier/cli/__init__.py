@@ -21,7 +21,7 @@ app: Final = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-_COMMANDS: Final = ("check", "gate", "explain", "policy", "verify", "collect", "demo")
+_COMMANDS: Final = ("check", "gate", "explain", "audit", "policy", "verify", "collect", "demo")
 
 
 @app.callback(invoke_without_command=True)

@@ -1,7 +1,7 @@
 """Writes windows and findings: evidence that lasts.
 
 A window's `content` is a digest over its verdicts and findings, in terms that do not depend on
-when or in which order its lines came; its `digest` chains the policy's rows in commit order.
+when or in which order its lines came; its `digest` chains the policy's rows, see `chain`.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.db.tables import batch
 from collector.records import Identity
 from verifier.pairing.lines import Finding, Line, Side, Verdict
 from verifier.pairing.tally import Tally
+from verifier.settle.chain import DIGEST_BYTES, digest_of
 from verifier.settle.ruling import RULES_VERSION, Result, rule_on, window_error
 from verifier.settle.versions import Version
 from verifier.settle.windows import Span
 from verifier.sides import mirror_groups
-from verifier.tables import finding, settled_window
+from verifier.tables import chain_head, finding, settled_window
 
 MAX_EVIDENCE: Final = 20
 """Lines kept of one finding."""
 _STORED: Final = tuple(verdict for verdict in Verdict if verdict is not Verdict.PENDING)
-_DIGEST_BYTES: Final = 32
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -96,7 +97,6 @@ class Recorder:
         judged, size_us = _counts(tally), window.end_us - window.start_us
         result = rule_on(policy, tally, error=window_error(size_us))
         self._supersede(policy.name, window.start_us)
-        previous = self._last_digest(policy.name)
         values = {
             **judged,
             "policy": policy.name,
@@ -110,12 +110,9 @@ class Recorder:
             "recheck_us": recheck_us,
             "watermark_us": self._moment.watermark_us,
             "content": content,
-            "digest": chain_digest(previous, policy.name, window.start_us, revision, content),
-            "previous_digest": previous,
             "settled_us": self._moment.now_us,
         }
-        self._connection.execute(insert(settled_window), [values])
-        self._insert_findings(version, window, revision, tally.findings)
+        self._write(version, values, self._finding_rows(version, window, revision, tally.findings))
         return Settled(policy.name, window, revision, tally.requests, result, len(tally.findings))
 
     def _latest(self, policy: str, start_us: int) -> Any:
@@ -127,12 +124,24 @@ class Recorder:
             .limit(1)
         ).one_or_none()
 
-    def _last_digest(self, policy: str) -> bytes:
-        c = settled_window.c
-        found = self._connection.scalar(
-            select(c.digest).where(c.policy == policy).order_by(c.id.desc()).limit(1)
+    def _write(
+        self, version: Version, window: dict[str, Any], findings: list[dict[str, Any]]
+    ) -> None:
+        """Writes a window and its findings at the end of the policy's chain."""
+        name = version.policy.name
+        head = select(chain_head.c.digest).where(chain_head.c.policy == name)
+        previous = bytes(self._connection.scalar(head) or b"")
+        digest = digest_of(previous, (version.digest, version.valid_from_us), window, findings)
+        linked = {**window, "digest": digest, "previous_digest": previous}
+        self._connection.execute(insert(settled_window), [linked])
+        if findings:
+            self._connection.execute(insert(finding), findings)
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        self._connection.execute(
+            dialect.insert(chain_head)
+            .values(policy=name, anchor=b"", digest=digest)
+            .on_conflict_do_update(index_elements=["policy"], set_={"digest": digest})
         )
-        return b"" if found is None else bytes(found)
 
     def _supersede(self, policy: str, start_us: int) -> None:
         for table, start in (
@@ -158,32 +167,27 @@ class Recorder:
             [counts[name] for name in sorted(counts)],
             findings,
         ]
-        return blake2b(json.dumps(said).encode(), digest_size=_DIGEST_BYTES).digest()
+        return blake2b(json.dumps(said).encode(), digest_size=DIGEST_BYTES).digest()
 
     def _finding_content(self, one: Finding) -> list[Any]:
         lines = sorted((self._pods[ln.pod].pod, ln.start_us, ln.line_id) for ln in one.lines)
         key = one.lines[0].where.key.hex()
         return [one.start_us, key, one.verdict.value, one.reason.name, one.mirror, one.count, lines]
 
-    def _insert_findings(
+    def _finding_rows(
         self, version: Version, window: Span, revision: int, found: list[Finding]
-    ) -> None:
-        if not found:
-            return
+    ) -> list[dict[str, Any]]:
         self._learn_batches({line.where.batch_id for one in found for line in one.lines})
         names = [group.name for group in mirror_groups(version.policy)]
-        self._connection.execute(
-            insert(finding),
-            [
-                {
-                    "policy": version.policy.name,
-                    "window_start_us": window.start_us,
-                    "revision": revision,
-                    **self._finding_values(one, names),
-                }
-                for one in found
-            ],
-        )
+        return [
+            {
+                "policy": version.policy.name,
+                "window_start_us": window.start_us,
+                "revision": revision,
+                **self._finding_values(one, names),
+            }
+            for one in found
+        ]
 
     def _finding_values(self, one: Finding, mirrors: list[str]) -> dict[str, Any]:
         row = one.lines[0].where
@@ -230,18 +234,6 @@ class Recorder:
             query = select(batch.c.id, batch.c.topic, batch.c.partition)
             for row in self._connection.execute(query.where(batch.c.id.in_(some))):
                 self._batches[row.id] = (row.topic, row.partition)
-
-
-def chain_digest(
-    previous: bytes, policy: str, start_us: int, revision: int, content: bytes
-) -> bytes:
-    """The digest of a row in the chain of its policy.
-
-    Neither the watermark nor the wall clock is part of it: whoever settles the same lines gets
-    the same chain.
-    """
-    head = json.dumps([policy, start_us, revision]).encode()
-    return blake2b(previous + head + content, digest_size=_DIGEST_BYTES).digest()
 
 
 def _counts(tally: Tally) -> dict[str, int]:

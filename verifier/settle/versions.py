@@ -29,6 +29,7 @@ class Version(msgspec.Struct, frozen=True):
         from_us: From when requests are judged by it. The first one of a policy judges what was
             before it, too: no mirror was in force then.
         to_us: Until when, without that time.
+        digest: Of its document.
     """
 
     id: int
@@ -36,6 +37,7 @@ class Version(msgspec.Struct, frozen=True):
     valid_from_us: int | None
     from_us: int
     to_us: int
+    digest: bytes
 
     def exemption(self, time_us: int) -> Reason | None:
         """Why nothing is owed at a time although the policy has a mirror."""
@@ -119,7 +121,7 @@ class VersionStore:
 
     def __init__(self) -> None:
         self._rows: tuple[tuple[Any, ...], ...] | None = None
-        self._policies: dict[int, Policy] = {}
+        self._policies: dict[int, tuple[Policy, bytes]] = {}
         self._versions = Versions(())
 
     def read(self, connection: Connection) -> Versions:
@@ -134,10 +136,10 @@ class VersionStore:
         return self._versions
 
     def _learn(self, connection: Connection, ids: set[int]) -> None:
-        query = select(policy_version.c.id, policy_version.c.document)
-        for row in connection.execute(query):
+        c = policy_version.c
+        for row in connection.execute(select(c.id, c.document, c.digest)):
             if row.id in ids:
-                self._policies[row.id] = from_document(row.document)
+                self._policies[row.id] = (from_document(row.document), bytes(row.digest))
 
     def _timed(self, rows: Iterable[tuple[Any, ...]]) -> list[Version]:
         seen: set[str] = set()
@@ -147,6 +149,6 @@ class VersionStore:
             seen.add(name)
             begin = _SINCE_EVER if first or valid_from_us is None else valid_from_us
             end = _FOR_EVER if valid_to_us is None else valid_to_us
-            policy = self._policies[number]
-            found.append(Version(number, policy, valid_from_us, begin, end))
+            policy, digest = self._policies[number]
+            found.append(Version(number, policy, valid_from_us, begin, end, digest))
         return found

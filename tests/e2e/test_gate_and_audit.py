@@ -1,8 +1,10 @@
-"""`gate` as release pipelines run it, on a database that `collect` and `verify` filled."""
+"""`gate` and `audit`, on a database that `collect` and `verify` filled."""
 
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,24 @@ def test_a_violated_policy_fails_the_release(tmp_path: Path) -> None:
     assert [one["verdict"] for one in policy["findings"]] == ["missing", "missing"]
     assert policy["findings"][0]["evidence"][0]["topic"].startswith("file:")
     assert run(tmp_path, "gate", name, *SINCE)[1].endswith("VIOLATED\n")
+
+
+def test_an_auditor_follows_the_chain(tmp_path: Path) -> None:
+    """The head that was noted is found again, until a verdict is changed."""
+    settle(tmp_path, "v1_outage")
+    status, output = run(tmp_path, "audit", "verify", "--json")
+    (chain,) = json.loads(output)["chains"]
+    assert (status, chain["broken"], chain["anchor"]) == (0, None, "")
+    expected = ("--expect", chain["head"])
+    assert run(tmp_path, "audit", "verify", *expected)[0] == 0
+    with closing(sqlite3.connect(tmp_path / "mirrorproof.db")) as database, database:
+        database.execute("UPDATE finding SET verdict = 'matched' WHERE verdict = 'missing'")
+
+    status, output = run(tmp_path, "audit", "verify", *expected)
+
+    assert status == 1
+    assert "its findings or its policy version were changed" in output
+    assert f"no row that fits has the digest {chain['head']}" in output
 
 
 def test_old_logs_prove_nothing_of_now(tmp_path: Path) -> None:

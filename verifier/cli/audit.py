@@ -1,0 +1,136 @@
+"""`mirrorproof audit`: is what is stored still what was written?"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from verifier.cli.collect import ConfigOption, DatabaseOption
+from verifier.cli.database import existing_database
+from verifier.times import iso_time
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from verifier.settle.audit import Chain
+
+_HELP: Final = "Checks the stored evidence against itself."
+_VERIFY_HELP: Final = """Follows each policy's chain of windows; names the first row that does not fit.
+
+The digest of every row rests on all that it says, on its findings, its policy version, and on the
+row before. Whoever can write to the database could write the whole chain anew: note the printed
+head elsewhere, and give it with --expect the next time.
+
+Exit status: 0 all fits, 1 a row does not fit, or the head was not found, 2 wrong usage or database.
+
+[b]Examples[/b]
+
+  mirrorproof audit verify
+
+  mirrorproof audit verify --expect 6c1fa9…full digest…07 --json
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    audit = typer.Typer(help=_HELP, no_args_is_help=True)
+    audit.callback()(_audit)
+    audit.command("verify", help=_VERIFY_HELP)(verify_command)
+    app.add_typer(audit, name="audit")
+
+
+def _audit() -> None:
+    """Keeps `verify` a command of its own although it is the only one."""
+
+
+def verify_command(
+    expect: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DIGEST", help="A head noted before; may be repeated."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    database_url: DatabaseOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Verifies; see `_VERIFY_HELP`."""
+    wanted = set(expect or ())
+    with existing_database(database_url, config) as engine:
+        chains = list(_follow_all(engine, wanted))
+    if as_json:
+        found = {"chains": [_to_json(chain) for chain in chains], "not_found": sorted(wanted)}
+        typer.echo(json.dumps(found))
+    else:
+        _show(chains, wanted)
+    raise typer.Exit(1 if wanted or any(chain.broken for chain in chains) else 0)
+
+
+def _follow_all(engine: Engine, wanted: set[str]) -> Iterator[Chain]:
+    """Follows every chain in one snapshot; takes the heads that it passes out of the wanted."""
+    from collector.db.engine import reading
+    from verifier.settle.audit import follow, policies
+
+    with reading(engine) as connection, _counter() as count:
+
+        def passed(digest: bytes) -> None:
+            wanted.discard(digest.hex())
+            count()
+
+        for policy in policies(connection):
+            yield follow(connection, policy, passed)
+
+
+@contextmanager
+def _counter() -> Iterator[Callable[[], None]]:
+    """Shows how many rows were followed, on standard error when it is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+
+    rows = itertools.count(1)
+    with Console(stderr=True).status("following the chains") as status:
+
+        def count() -> None:
+            if (number := next(rows)) % 1000 == 0:
+                status.update(f"{number} rows fit")
+
+        yield count
+
+
+def _to_json(chain: Chain) -> dict[str, Any]:
+    """A chain as `--json` prints it."""
+    broken = chain.broken
+    start_us = None if broken is None else broken.window_start_us
+    return {
+        "policy": chain.policy,
+        "rows": chain.rows,
+        "anchor": chain.anchor.hex(),
+        "head": chain.head.hex(),
+        "broken": broken
+        and {
+            "window_start": None if start_us is None else iso_time(start_us),
+            "revision": broken.revision,
+            "why": broken.why,
+        },
+    }
+
+
+def _show(chains: list[Chain], not_found: set[str]) -> None:
+    """The outcome for people."""
+    for chain in chains:
+        dropped = ", earlier ones were dropped by retention" if chain.anchor else ""
+        typer.echo(f"{chain.policy}: {chain.rows} rows fit{dropped}, head {chain.head.hex()}")
+        if (broken := chain.broken) is not None:
+            window = broken.window_start_us
+            place = "" if window is None else f"{iso_time(window)} revision {broken.revision}: "
+            typer.echo(f"{chain.policy}: {place}{broken.why}")
+    if not chains:
+        typer.echo("nothing is settled")
+    for digest in sorted(not_found):
+        typer.echo(f"no row that fits has the digest {digest}")
