@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from verifier.settle.audit import Chain
 
 _HELP: Final = "Checks the stored evidence against itself."
-_VERIFY_HELP: Final = """Follows each policy's chain of windows; names the first row that does not fit.
+_VERIFY_HELP: Final = """Follows each policy's chain of windows to the first row that does not fit.
 
 The digest of every row rests on all that it says, on its findings, its policy version, and on the
 row before. Whoever can write to the database could write the whole chain anew: note the printed
