@@ -17,7 +17,7 @@ from sqlalchemy import URL, create_engine, make_url, text
 from collector.db.engine import open_engine
 from collector.db.migrate import upgrade
 from tests.servers.choice import describe, start_kafka, start_postgres
-from tests.servers.kafka import KafkaBroker, Scram, Tls
+from tests.servers.kafka import KafkaBroker, MutualTls, Scram, Tls
 
 _NO_SKIPS = "MIRRORPROOF_TEST_NO_SKIPS"
 
@@ -81,6 +81,14 @@ def kafka_scram(kafka: KafkaBroker) -> Scram:
     if kafka.scram is None:
         pytest.skip(f"{kafka.kind} has no SCRAM listener; .ci/run has Apache Kafka")
     return kafka.scram
+
+
+@pytest.fixture
+def kafka_mutual_tls(kafka: KafkaBroker) -> MutualTls:
+    """The listener of the same broker that asks for a client's certificate."""
+    if kafka.mutual_tls is None:
+        pytest.skip(f"{kafka.kind} asks for no certificates; .ci/run has Apache Kafka")
+    return kafka.mutual_tls
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from collector.errors import Retryable, UsageError
 from collector.settings import KafkaSettings
 from collector.sources.kafka import KafkaSource
 from collector.sources.protocol import Partition, Polled
-from tests.servers.kafka import KafkaBroker, Scram, Tls
+from tests.servers.kafka import KafkaBroker, MutualTls, Scram, Tls
 from tests.servers.process import free_ports
 
 pytestmark = pytest.mark.integration
@@ -200,30 +200,90 @@ def test_a_certificate_of_a_stranger_is_refused(kafka_tls: Tls) -> None:
     assert "certificate" in message
 
 
-def scram(login: Scram, password: str, topic: str = "x") -> dict[str, object]:
+def test_records_come_with_a_certificate_of_our_own(
+    kafka: KafkaBroker, kafka_mutual_tls: MutualTls
+) -> None:
+    """Both sides prove who they are."""
+    topic = kafka.create_topic()
+    produce(kafka, topic)
+    settings = {
+        "bootstrap_servers": (kafka_mutual_tls.bootstrap,),
+        "topics": (topic,),
+        "partitions": (0,),
+        "security_protocol": "SSL",
+        "ca_file": kafka_mutual_tls.ca_file,
+        "cert_file": kafka_mutual_tls.cert_file,
+        "key_file": kafka_mutual_tls.key_file,
+    }
+    with opened(**settings) as source:
+        assert read_one(source, topic) == b"0"
+
+
+def test_without_a_certificate_of_our_own_we_are_refused(kafka_mutual_tls: MutualTls) -> None:
+    """In one line that says what the broker said."""
+    _, message = refusal(
+        bootstrap_servers=[kafka_mutual_tls.bootstrap],
+        partitions=[0],
+        security_protocol="SSL",
+        ca_file=kafka_mutual_tls.ca_file,
+        connect_timeout_ms=SOON_MS,
+    )
+
+    assert "certificate" in message
+
+
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+
+def login(
+    to: Scram, password: str, topic: str = "x", mechanism: str = "SCRAM-SHA-512"
+) -> dict[str, object]:
     """Settings for the listener with passwords."""
     return {
-        "bootstrap_servers": (login.bootstrap,),
+        "bootstrap_servers": (to.bootstrap,),
         "topics": (topic,),
         "partitions": (0,),
         "security_protocol": "SASL_PLAINTEXT",
-        "sasl_mechanism": "SCRAM-SHA-512",
-        "username": login.username,
+        "sasl_mechanism": mechanism,
+        "username": to.username,
         "password": password,
     }
 
 
-def test_records_come_over_scram(kafka: KafkaBroker, kafka_scram: Scram) -> None:
-    """With user and password."""
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_records_come_with_a_password(
+    kafka: KafkaBroker, kafka_scram: Scram, mechanism: str
+) -> None:
+    """By each way to prove it."""
     topic = kafka.create_topic()
     produce(kafka, topic)
-    with opened(**scram(kafka_scram, kafka_scram.password, topic)) as source:
+    with opened(**login(kafka_scram, kafka_scram.password, topic, mechanism)) as source:
         assert read_one(source, topic) == b"0"
 
 
-def test_a_wrong_password_is_named(kafka_scram: Scram) -> None:
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_records_come_with_a_password_over_tls(
+    kafka: KafkaBroker, kafka_tls: Tls, kafka_scram: Scram, mechanism: str
+) -> None:
+    """As PLAIN should always be sent."""
+    if kafka_scram.bootstrap_tls is None:
+        pytest.skip("no SASL_SSL listener; .ci/run has Apache Kafka")
+    topic = kafka.create_topic()
+    produce(kafka, topic)
+    settings = login(kafka_scram, kafka_scram.password, topic, mechanism) | {
+        "bootstrap_servers": (kafka_scram.bootstrap_tls,),
+        "security_protocol": "SASL_SSL",
+        "ca_file": kafka_tls.ca_file,
+    }
+    with opened(**settings) as source:
+        assert read_one(source, topic) == b"0"
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_a_wrong_password_is_named(kafka_scram: Scram, mechanism: str) -> None:
     """As refused, or as likely where only the end of the connection was seen; without itself."""
-    kind, message = refusal(**scram(kafka_scram, "hunter2"))
+    settings = login(kafka_scram, "hunter2", mechanism=mechanism)
+    kind, message = refusal(**settings, connect_timeout_ms=SOON_MS)
 
     refused = kind == "UsageError" and "Authentication" in message
     assert refused or "are username, password and sasl_mechanism right?" in message

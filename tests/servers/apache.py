@@ -10,12 +10,12 @@ import shutil
 import tempfile
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from tests.servers.certificates import Certificates, create_certificates
-from tests.servers.kafka import KafkaBroker, Scram, Tls
+from tests.servers.kafka import KafkaBroker, MutualTls, Scram, Tls
 from tests.servers.process import Command, ServerError, folder, free_ports, run, running
 
 _POM: Final = Path(__file__).parent / "kafka-pom.xml"
@@ -23,6 +23,18 @@ _NEEDED: Final = ("java", "mvn", "openssl")
 _START_TIMEOUT_S: Final = 90.0
 _JAVA: Final = ("java", "-XX:+UseSerialGC", "-Xmx512m")
 _USER: Final = "mirrorproof"
+_HOST: Final = "127.0.0.1"
+_LISTENERS: Final = {
+    "PLAINTEXT": "PLAINTEXT",
+    "TLS": "SSL",
+    "MUTUAL": "SSL",
+    "LOGINTLS": "SASL_SSL",
+    "CONTROLLER": "PLAINTEXT",
+    "LOGIN": "SASL_PLAINTEXT",
+}
+"""Name of each listener, and what it speaks."""
+_SCRAM: Final = ("SCRAM-SHA-256", "SCRAM-SHA-512")
+_MODULE: Final = "org.apache.kafka.common.security"
 
 
 def apache_available() -> bool:
@@ -32,7 +44,7 @@ def apache_available() -> bool:
 
 @contextlib.contextmanager
 def apache_kafka() -> Iterator[KafkaBroker]:
-    """Starts the server with a plain, a TLS and a SCRAM listener; about 5 s once it has the jars.
+    """Starts the server with a listener of each kind; about 5 s once it has the jars.
 
     Raises:
         ServerError: Its jars cannot be had, or it does not start.
@@ -40,24 +52,36 @@ def apache_kafka() -> Iterator[KafkaBroker]:
     if not apache_available():
         raise ServerError(f"Apache Kafka needs {', '.join(_NEEDED)} on this machine")
     classpath = f"{_jars()}/*"
-    plain, tls, scram, controller = free_ports(4)
+    ports = dict(zip(_LISTENERS, free_ports(len(_LISTENERS)), strict=True))
+    at = {name: f"{_HOST}:{port}" for name, port in ports.items()}
     password = secrets.token_urlsafe(12)
     with folder("kafka") as home:
-        certificates = create_certificates(home)
+        made = create_certificates(home)
         properties = home / "server.properties"
-        properties.write_text(_properties(home, certificates, plain, tls, scram, controller))
+        properties.write_text(_properties(home, made, at, password))
         _format(classpath, properties, password)
         command = Command(
             arguments=[*_JAVA, "-cp", classpath, "kafka.Kafka", str(properties)],
             log=home / "kafka.log",
         )
-        with running(command, port=scram, timeout_s=_START_TIMEOUT_S):
+        with running(command, port=ports["LOGIN"], timeout_s=_START_TIMEOUT_S):
             yield KafkaBroker(
-                bootstrap=f"127.0.0.1:{plain}",
+                bootstrap=at["PLAINTEXT"],
                 kind=f"Apache Kafka {_version()}",
                 groups=True,
-                tls=Tls(bootstrap=f"127.0.0.1:{tls}", ca_file=certificates.authority),
-                scram=Scram(bootstrap=f"127.0.0.1:{scram}", username=_USER, password=password),
+                tls=Tls(bootstrap=at["TLS"], ca_file=made.authority),
+                scram=Scram(
+                    bootstrap=at["LOGIN"],
+                    username=_USER,
+                    password=password,
+                    bootstrap_tls=at["LOGINTLS"],
+                ),
+                mutual_tls=MutualTls(
+                    bootstrap=at["MUTUAL"],
+                    ca_file=made.authority,
+                    cert_file=made.client,
+                    key_file=made.client_key,
+                ),
             )
 
 
@@ -85,30 +109,52 @@ def _jars() -> Path:
 
 def _format(classpath: str, properties: Path, password: str) -> None:
     cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    user = f"SCRAM-SHA-512=[name={_USER},password={password}]"
+    users = [f"{kind}=[name={_USER},password={password}]" for kind in _SCRAM]
     tool = ["java", "-XX:TieredStopAtLevel=1", "-cp", classpath, "kafka.tools.StorageTool"]
     # With "=": a cluster id may begin with a dash.
-    run([*tool, "format", f"--cluster-id={cluster_id}", "-c", str(properties), "-S", user])
+    added = [word for user in users for word in ("-S", user)]
+    run([*tool, "format", f"--cluster-id={cluster_id}", "-c", str(properties), *added])
 
 
-def _properties(
-    home: Path, certificates: Certificates, plain: int, tls: int, scram: int, controller: int
-) -> str:
-    host = "127.0.0.1"
+def _logins(listener: str, password: str) -> str:
+    """The settings of a listener that takes a user's password in each of the three ways."""
+    prefix = f"listener.name.{listener}"
+    known = f'username="{_USER}" password="{password}" user_{_USER}="{password}"'
+    ways = {
+        "plain": f"{_MODULE}.plain.PlainLoginModule required {known};",
+        **{way.lower(): f"{_MODULE}.scram.ScramLoginModule required;" for way in _SCRAM},
+    }
+    lines = [f"{prefix}.{way}.sasl.jaas.config={value}" for way, value in ways.items()]
+    return "\n".join([f"{prefix}.sasl.enabled.mechanisms=PLAIN,{','.join(_SCRAM)}", *lines])
+
+
+def _certified(listener: str, made: Certificates) -> str:
+    prefix = f"listener.name.{listener}.ssl"
+    return f"""\
+{prefix}.keystore.type=PEM
+{prefix}.keystore.location={made.server}
+{prefix}.truststore.type=PEM
+{prefix}.truststore.location={made.authority}"""
+
+
+def _properties(home: Path, made: Certificates, at: Mapping[str, str], password: str) -> str:
+    listeners = {name: f"{name}://{address}" for name, address in at.items()}
+    advertised = [listener for name, listener in listeners.items() if name != "CONTROLLER"]
     return f"""\
 process.roles=broker,controller
 node.id=1
-controller.quorum.voters=1@{host}:{controller}
+controller.quorum.voters=1@{at["CONTROLLER"]}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listeners=PLAINTEXT://{host}:{plain},TLS://{host}:{tls},SCRAM://{host}:{scram},CONTROLLER://{host}:{controller}
-advertised.listeners=PLAINTEXT://{host}:{plain},TLS://{host}:{tls},SCRAM://{host}:{scram}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,TLS:SSL,SCRAM:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
-sasl.enabled.mechanisms=SCRAM-SHA-512
-listener.name.scram.scram-sha-512.sasl.jaas.config=\
-org.apache.kafka.common.security.scram.ScramLoginModule required;
-listener.name.tls.ssl.keystore.type=PEM
-listener.name.tls.ssl.keystore.location={certificates.server}
+listeners={",".join(listeners.values())}
+advertised.listeners={",".join(advertised)}
+listener.security.protocol.map={",".join(f"{n}:{kind}" for n, kind in _LISTENERS.items())}
+{_logins("login", password)}
+{_logins("logintls", password)}
+{_certified("tls", made)}
+{_certified("logintls", made)}
+{_certified("mutual", made)}
+listener.name.mutual.ssl.client.auth=required
 log.dirs={home / "data"}
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0

@@ -28,12 +28,31 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MutualTls(Tls):
+    """A TLS listener that asks for a client's certificate, and one that it takes.
+
+    Attributes:
+        cert_file: The client's certificate, PEM.
+        key_file: Its key, PEM.
+    """
+
+    cert_file: Path
+    key_file: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scram:
-    """A listener that asks for a user and password (SASL_PLAINTEXT, SCRAM-SHA-512)."""
+    """A listener that asks for a user and password: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
+
+    Attributes:
+        bootstrap: `host:port`, SASL_PLAINTEXT.
+        bootstrap_tls: The same over TLS, with the certificate of `Tls`; None: there is none.
+    """
 
     bootstrap: str
     username: str
     password: str = field(repr=False)
+    bootstrap_tls: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +66,7 @@ class KafkaBroker:
             rebalances. Where False, a first join takes 23 s; use static assignment.
         tls: The TLS listener, None when there is none.
         scram: The listener with passwords, None when there is none.
+        mutual_tls: The listener that asks for certificates, None when there is none.
     """
 
     bootstrap: str
@@ -54,6 +74,7 @@ class KafkaBroker:
     groups: bool
     tls: Tls | None = None
     scram: Scram | None = None
+    mutual_tls: MutualTls | None = None
 
     def create_topic(self, partitions: int = 1, **configs: str) -> str:
         """Creates a topic of a new name and returns the name.
