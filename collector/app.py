@@ -7,7 +7,9 @@ import os
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
 from threading import Event, Thread
@@ -15,6 +17,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
+from collector.backoff import Backoff
 from collector.batch import Reader
 from collector.clock import Clock, SystemClock
 from collector.db.engine import check_connection, open_engine, reading
@@ -22,7 +25,9 @@ from collector.db.migrate import require_head, upgrade
 from collector.db.policies import watched_hosts
 from collector.db.secrets import request_key_secret
 from collector.db.writes import Writer
-from collector.errors import InputError, MirrorproofError, UsageError
+from collector.errors import DatabaseAway, InputError, MirrorproofError, UsageError
+from collector.health import Health
+from collector.health_server import serving
 from collector.ingest import Ingest, Parts
 from collector.lag import LagCheck
 from collector.log import get_logger
@@ -37,10 +42,12 @@ from collector.sources.kafka import KafkaSource
 from collector.sources.protocol import Partition, RecordSource
 from collector.watcher import Watcher
 
-_HUNG_S: Final = 180.0
-"""A round of the loop that takes so long never ends: longer than all time-outs in it together."""
-_WATCH_EVERY_S: Final = 5.0
+_WATCH_EVERY_S: Final = 1.0
+_PATIENCE_S: Final = 5.0
+"""For locks of others in the database; meanwhile nobody polls."""
 _EXIT_HUNG: Final = 70
+_DRAIN_S: Final = 8.0
+"""Leaving in good order takes milliseconds; where a server is away it is not waited for longer."""
 
 
 def owner_name(settings: Settings) -> str:
@@ -49,14 +56,19 @@ def owner_name(settings: Settings) -> str:
     return settings.collector.owner or name
 
 
-def open_database(settings: Settings) -> Engine:
+def open_database(settings: Settings, *, patience_s: float | None = None) -> Engine:
     """The database, reachable and with the right schema; SQLite is migrated at once.
+
+    Args:
+        settings: All settings.
+        patience_s: How long a statement may wait for a lock; None: for ever.
 
     Raises:
         UsageError: It cannot be used, or PostgreSQL is not migrated.
         Retryable: It does not answer.
     """
-    engine = open_engine(settings.database.address(), pool_size=settings.database.pool_size)
+    url, pool_size = settings.database.address(), settings.database.pool_size
+    engine = open_engine(url, pool_size=pool_size, patience_s=patience_s)
     check_connection(engine)
     if engine.dialect.name == "sqlite":
         upgrade(engine)  # nobody else runs on it: there is no old replica to mind
@@ -105,10 +117,13 @@ class CollectorApp:
         )
         self._clock = clock
         self._engine = engine
+        self._listen = own.health_listen
+        self.health: Final = Health(clock, own.hang_s)
         self.totals: Final = pending.totals
         self.ingest: Final = Ingest(
             Parts(
                 clock=clock,
+                health=self.health,
                 open_source=open_source,
                 ownership=ownership,
                 pending=pending,
@@ -124,20 +139,21 @@ class CollectorApp:
         """Runs until `stop` is set. Blocks; take a thread of its own where more runs.
 
         Raises:
-            UsageError: Kafka or the database refuses us for good.
+            UsageError: Kafka or the database refuses us for good; probes cannot be answered.
         """
-        Thread(target=self._watch, args=(stop,), name="watchdog", daemon=True).start()
+        probes = serving(self.health, self._listen) if self._listen else nullcontext()
         try:
-            self.ingest.run(stop)
+            with probes:
+                Thread(target=self._watch, args=(stop,), name="watchdog", daemon=True).start()
+                self.ingest.run(stop)
         finally:
             self._engine.dispose()
 
     def _watch(self, stop: Event) -> None:
         """Ends the process when the loop hangs: whoever restarts it does better than waiting."""
         while not self._clock.wait(stop, _WATCH_EVERY_S):
-            silent_s = self._clock.monotonic() - self.ingest.last_turn_s
-            if silent_s > _HUNG_S:
-                get_logger().error("collector_hung", silent_s=round(silent_s))
+            if self.health.is_hung():
+                get_logger().error("collector_hung", silent_s=round(self.health.silent_s()))
                 faulthandler.dump_traceback(sys.stderr, all_threads=True)
                 os._exit(_EXIT_HUNG)
 
@@ -170,14 +186,56 @@ def _identities(cluster: str) -> Callable[[Partition], Identity]:
     return identity_of
 
 
-def build(settings: Settings, clock: Clock | None = None) -> CollectorApp:
+def build(
+    settings: Settings, clock: Clock | None = None, stop: Event | None = None
+) -> CollectorApp:
     """A collector that reads from Kafka.
+
+    Args:
+        settings: All settings.
+        clock: Where the time comes from.
+        stop: Ends the wait for a database that does not answer.
 
     Raises:
         UsageError, Retryable: The database cannot be used; Kafka is tried when it runs.
     """
-    opener = KafkaOpener(settings.kafka)
-    return CollectorApp(settings, open_database(settings), opener, clock or SystemClock())
+    opener, clock = KafkaOpener(settings.kafka), clock or SystemClock()
+    engine = await_database(settings, clock, stop or Event())
+    return CollectorApp(settings, engine, opener, clock)
+
+
+def await_database(settings: Settings, clock: Clock, stop: Event) -> Engine:
+    """The database; one that does not answer is waited for, as after a start of everything.
+
+    Raises:
+        UsageError, Retryable: It cannot be used, or did not answer for too long.
+    """
+    backoff, log = Backoff(), get_logger(component="app")
+    until_s = clock.monotonic() + settings.database.start_timeout_s
+    while True:
+        try:
+            return open_database(settings, patience_s=_PATIENCE_S)
+        except DatabaseAway as error:
+            wait_s = backoff.failed(clock.monotonic())
+            if clock.monotonic() + wait_s > until_s or clock.wait(stop, wait_s):
+                raise
+            log.warning("database_awaited", error=str(error))
+
+
+def leave_in_time(stop: Event) -> None:
+    """Ends the process a few seconds after `stop` is set, if it still runs then.
+
+    Nothing is lost: whoever reads on begins at the database's offset. Only for processes that
+    keep all they know in transactions.
+    """
+
+    def wait() -> None:
+        stop.wait()
+        time.sleep(_DRAIN_S)
+        get_logger(component="app").warning("left_in_haste", after_s=_DRAIN_S)
+        os._exit(0)
+
+    Thread(target=wait, name="leave-in-time", daemon=True).start()
 
 
 class KafkaOpener:

@@ -15,6 +15,10 @@ class UsageError(MirrorproofError):
     """The command, a setting or a policy is wrong; nothing was started."""
 
 
+class Refused(UsageError):
+    """A server refuses us; other credentials, certificates or rights are needed."""
+
+
 class InputError(MirrorproofError):
     """An input file cannot be read, or holds nothing that can be used."""
 
@@ -25,6 +29,10 @@ class Retryable(MirrorproofError):
 
 class RowRefused(MirrorproofError):
     """The database does not take a row, now or later; the others it would take."""
+
+
+class DatabaseAway(Retryable):
+    """The database did not answer, or refused for now."""
 
 
 class Fenced(MirrorproofError):

@@ -14,7 +14,8 @@ from typing import Final
 from collector.backoff import Backoff
 from collector.batch import Reader
 from collector.clock import Clock
-from collector.errors import MirrorproofError, Retryable, UsageError
+from collector.errors import DatabaseAway, MirrorproofError, Refused, Retryable, UsageError
+from collector.health import STALLED, Health
 from collector.lag import LagCheck
 from collector.log import Throttle, get_logger
 from collector.ownership import Ownership
@@ -25,7 +26,9 @@ from collector.watcher import Watcher
 _POLL_AWAY_S: Final = 0.1
 """How long to poll while nothing can be written: short, to try again in time."""
 _SOURCE_FAILURES: Final = 5
-"""Failed polls in a row after which the client is replaced."""
+"""Failures in a row after which the client is replaced."""
+_CALM_S: Final = 5.0
+"""After so long without a failure the client is in order again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,7 @@ class Parts:
     """
 
     clock: Clock
+    health: Health
     open_source: Callable[[], RecordSource]
     ownership: Ownership
     pending: Pending
@@ -56,11 +60,14 @@ class Ingest:
         self._source: RecordSource | None = None
         self._paused = False
         self._source_backoff = Backoff()
+        self._source_failed_s = 0.0
+        self._questions = Backoff()
         self._database_backoff = Backoff()
         self._throttle = Throttle()
         self._log = get_logger(component="ingest")
-        self.last_turn_s = parts.clock.monotonic()
-        self._starting_since_s: float | None = self.last_turn_s
+        self._health = parts.health
+        self._starting_since_s: float | None = parts.clock.monotonic()
+        self._has_read = False
         self.written_batches = 0
 
     def run(self, stop: Event) -> None:
@@ -77,47 +84,73 @@ class Ingest:
 
     def turn(self, stop: Event) -> None:
         """One round: at most one poll and one transaction."""
-        self.last_turn_s = self._clock.monotonic()
+        self._health.beat()
         source = self._source or self._connect(stop)
-        if source is None:
+        polled = None if source is None else self._poll(source, stop)
+        if source is None or polled is None:
             return
-        try:
-            polled = source.poll(_POLL_AWAY_S if self._paused else self._parts.poll_s)
-            self._source_backoff.succeeded()
-        except Retryable as error:
-            self._source_failed(error, stop)
-            return
+        self._health.beat()
         self._take_note(polled)
         self._read(polled, source)
         if self._database_backoff.due(self._clock.monotonic()):
             self._work(source)
+        self._tell()
 
     def _connect(self, stop: Event) -> RecordSource | None:
         try:
             self._source = self._parts.open_source()
-        except Retryable as error:
+        except (Retryable, UsageError) as error:
             self._give_up_start(error)
             self._source_failed(error, stop)
             return None
         self._starting_since_s = None
+        self._health.mend("starting")
         self._log.info("source_opened")
         return self._source
 
-    def _give_up_start(self, error: Retryable) -> None:
+    def _give_up_start(self, error: MirrorproofError) -> None:
         """Raises UsageError when there never was a source, for too long: a setting is wrong."""
         limit_s, since_s = self._parts.start_timeout_s, self._starting_since_s
-        if since_s is None or not limit_s or self._clock.monotonic() - since_s < limit_s:
+        if since_s is None:
+            return
+        if isinstance(error, UsageError):
+            raise error
+        if not limit_s or self._clock.monotonic() - since_s < limit_s:
             return
         raise UsageError(
             f"{error}; given up after {limit_s:g} s (kafka.start_timeout_s): "
             "correct the settings, or start what is missing and try again"
         ) from error
 
+    def _poll(self, source: RecordSource, stop: Event) -> Polled | None:
+        """What the source brought; None: it failed."""
+        try:
+            polled = source.poll(_POLL_AWAY_S if self._paused else self._parts.poll_s)
+        except (Retryable, Refused) as error:
+            self._refuse_start(error)
+            self._source_failed(error, stop)
+            return None
+        if self._clock.monotonic() - self._source_failed_s > _CALM_S:
+            self._source_backoff.succeeded()
+        if not self._questions.failures:
+            self._health.mend("kafka_away")
+        return polled
+
+    def _refuse_start(self, error: MirrorproofError) -> None:
+        """Raises an error that was there from the beginning: a setting is wrong.
+
+        Later on credentials are exchanged, or rights are taken and given: that is waited for.
+        """
+        if isinstance(error, UsageError) and not self._has_read:
+            raise error
+
     def _source_failed(self, error: MirrorproofError, stop: Event) -> None:
-        wait_s = self._source_backoff.failed(self._clock.monotonic())
+        self._source_failed_s = self._clock.monotonic()
+        wait_s = self._source_backoff.failed(self._source_failed_s)
         self._complain("source_failed", error)
-        if self._source_backoff.failures >= _SOURCE_FAILURES:
-            self._replace_source()
+        self._health.trouble("kafka_away", str(error))
+        if isinstance(error, UsageError) or self._source_backoff.failures >= _SOURCE_FAILURES:
+            self._replace_source()  # the new one reads passwords and certificates anew
         elif self._source is not None:
             # Whatever the failed poll had in hand is fetched again, from where we are.
             for partition, held in self._parts.ownership.held.items():
@@ -129,6 +162,7 @@ class Ingest:
             self._log.warning("source_replaced")
             self._source.close()
         self._source, self._paused = None, False
+        self._questions.succeeded()
         # The new one announces its partitions anew, and they are read from the database's offset.
         self._parts.ownership.clear()
         self._parts.pending.drop_foreign()
@@ -163,10 +197,9 @@ class Ingest:
         try:
             written = parts.pending.write(source)
             self.written_batches += len(written)
+            self._health.beat()
             parts.watcher.refresh()
-            if not parts.watcher.is_idle:
-                parts.ownership.settle(source)
-            parts.lag.run(source, parts.watcher.watch.policy_version_id)
+            self._ask(source)
         except Stuck as error:
             self._complain("source_stuck", error)
             self._replace_source()
@@ -174,11 +207,52 @@ class Ingest:
         except Retryable as error:
             self._database_backoff.failed(self._clock.monotonic())
             self._complain("work_failed", error)
+            self._health.trouble("database_away", str(error))
             self._set_paused(paused=True, source=source)
             return
         self._database_backoff.succeeded()
-        source.commit_hint(written)
-        self._set_paused(paused=parts.watcher.is_idle, source=source)
+        self._health.mend("database_away")
+        if self._source is source:
+            source.commit_hint(written)
+            self._set_paused(paused=parts.watcher.is_idle, source=source)
+
+    def _ask(self, source: RecordSource) -> None:
+        """What needs both servers. Without the brokers' answers what came is written all the same.
+
+        Raises:
+            Stuck: The source must be replaced.
+            DatabaseAway, UsageError: The database.
+        """
+        parts, now_s = self._parts, self._clock.monotonic()
+        if not self._questions.due(now_s):
+            return
+        try:
+            if not parts.watcher.is_idle:
+                parts.ownership.settle(source)
+                self._has_read = self._has_read or bool(parts.ownership.held)
+                self._health.beat()
+            parts.lag.run(source, parts.watcher.watch.policy_version_id)
+        except (DatabaseAway, Stuck):
+            raise
+        except (Retryable, Refused) as error:
+            self._refuse_start(error)
+            self._questions.failed(now_s)
+            self._complain("question_failed", error)
+            self._health.trouble("kafka_away", str(error))
+            if self._questions.failures >= _SOURCE_FAILURES or isinstance(error, UsageError):
+                self._replace_source()
+        else:
+            self._questions.succeeded()
+
+    def _tell(self) -> None:
+        """What an operator has to know, for the probes."""
+        stopped, hopeless = self._parts.ownership.stopped, self._parts.lag.hopeless
+        words = "; ".join(f"{partition}: {why}" for partition, why in sorted(stopped.items()))
+        for name, found in (("partition_stopped", words), (STALLED, hopeless)):
+            if found:
+                self._health.trouble(name, found)
+            else:
+                self._health.mend(name)
 
     def _set_paused(self, *, paused: bool, source: RecordSource) -> None:
         if paused != self._paused:
@@ -191,6 +265,7 @@ class Ingest:
 
     def _leave(self) -> None:
         parts = self._parts
+        self._health.trouble("leaving", "told to stop")
         try:
             if self._source is not None:
                 self._source.commit_hint(parts.pending.write(self._source))
@@ -198,6 +273,7 @@ class Ingest:
         except MirrorproofError as error:
             # Nothing is lost: whoever reads on begins at the database's offset.
             self._log.warning("left_without_writing", error=str(error))
+        else:
+            parts.watcher.close()
         if self._source is not None:
             self._source.close()
-        parts.watcher.close()

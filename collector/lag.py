@@ -31,6 +31,10 @@ class LagCheck:
         pending: Takes the empty batches over records that readers never see.
         every_s: How often to ask, seconds.
         stall_s: How long a partition may bring nothing although it has records, seconds.
+
+    Attributes:
+        lag: How many records each of our partitions is behind.
+        hopeless: What stands still although the source was replaced; empty: nothing.
     """
 
     def __init__(
@@ -50,12 +54,13 @@ class LagCheck:
         self._every_s = every_s
         self._stall_s = stall_s
         self._due_s = 0.0
-        self._sought: set[Partition] = set()
+        self._tries: dict[Partition, tuple[int, int]] = {}
         self._log = get_logger(component="lag")
         self.lag: dict[Partition, int] = {}
+        self.hopeless = ""
 
-    def run(self, source: RecordSource, policy_version_id: int) -> None:
-        """Asks, when it is time, and writes down the answer.
+    def run(self, source: RecordSource, policy_version_id: int) -> bool:
+        """Asks, when it is time, and writes down the answer. Returns whether it was time.
 
         Args:
             source: Whose brokers to ask.
@@ -68,8 +73,10 @@ class LagCheck:
         """
         now_s = self._clock.monotonic()
         held = self._ownership.held
+        for partition in self._tries.keys() - held.keys():
+            self._moved(partition)  # to somebody else
         if now_s < self._due_s or not held:
-            return
+            return False
         self._due_s = now_s + self._every_s
         bounds = source.bounds(held)
         self._record(bounds)
@@ -77,6 +84,7 @@ class LagCheck:
         for partition, found in bounds.items():
             if partition in held:
                 self._check(partition, held[partition], found, source, policy_version_id)
+        return True
 
     def _record(self, bounds: Mapping[Partition, Bounds]) -> None:
         claims = [held.claim for held in self._ownership.held.values()]
@@ -100,11 +108,17 @@ class LagCheck:
             self._pending.add(Batch(partition, held.read_next, read_to, version))
             held.read_next = read_to
         now_s = self._clock.monotonic()
+        _, stood_at = self._tries.get(partition, (0, held.read_next))
+        if bounds.end <= held.read_next or held.read_next != stood_at:
+            self._moved(partition)
         if bounds.end <= held.read_next:
             held.moved_s = now_s
-            self._sought.discard(partition)
         elif now_s - held.moved_s > self._stall_s:
             self._unstall(partition, held, source, now_s)
+
+    def _moved(self, partition: Partition) -> None:
+        if self._tries.pop(partition, None) and not self._tries:
+            self.hopeless = ""
 
     def _why_lost(
         self, partition: Partition, held: Held, bounds: Bounds, source: RecordSource
@@ -116,11 +130,15 @@ class LagCheck:
     def _unstall(
         self, partition: Partition, held: Held, source: RecordSource, now_s: float
     ) -> None:
-        """Seeks a partition that hangs; when that does not help, has the source replaced."""
-        if partition in self._sought:
-            self._sought.clear()
-            raise Stuck(f"{partition} brings nothing although it has records")
-        self._log.warning("partition_stalled", partition=str(partition), offset=held.read_next)
-        self._sought.add(partition)
+        """Seeks a partition that hangs; then has the source replaced; then gives up hope."""
+        tries, _ = self._tries.get(partition, (0, 0))
+        self._tries[partition] = (tries + 1, held.read_next)
         held.moved_s = now_s
-        source.begin(partition, held.read_next)
+        if tries == 0:
+            self._log.warning("partition_stalled", partition=str(partition), offset=held.read_next)
+            source.begin(partition, held.read_next)
+            return
+        words = f"{partition} brings nothing from offset {held.read_next} on, and it has records"
+        if tries > 1:
+            self.hopeless = f"{words}; another client did not help"
+        raise Stuck(words)

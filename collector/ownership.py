@@ -52,6 +52,10 @@ class Ownership:
         owner: Name of this process.
         from_latest: Where to begin in a partition that was never read: at its end, not its start.
         on_begin: Called with each partition that is read from now on.
+
+    Attributes:
+        held: Our partitions.
+        stopped: Partitions that we would read, and why they are not read.
     """
 
     def __init__(
@@ -71,8 +75,10 @@ class Ownership:
         self._waiting: list[Partition] = []
         self._broken: dict[Partition, str] = {}
         self._aside: dict[Partition, float] = {}
+        self._released: list[Claim] = []
         self._log = get_logger(component="ownership", owner=owner)
         self.held: Final[dict[Partition, Held]] = {}
+        self.stopped: Final[dict[Partition, str]] = {}
 
     def announce(
         self,
@@ -82,6 +88,8 @@ class Ownership:
     ) -> None:
         """Takes note of what the source says; nothing is written here."""
         for partition in revoked:
+            if partition in self.held:
+                self._released.append(self.held[partition].claim)
             self.forget(partition)
         self._waiting += [found for found in assigned if found not in self._waiting]
         self._broken.update({p: why for p, why in broken.items() if p in self.held})
@@ -91,12 +99,21 @@ class Ownership:
         self.held.pop(partition, None)
         self._broken.pop(partition, None)
         self._aside.pop(partition, None)
+        self.stopped.pop(partition, None)
         self._waiting = [found for found in self._waiting if found != partition]
 
-    def set_aside(self, partition: Partition, source: RecordSource) -> None:
-        """Stops reading a partition; now and then it is looked at again."""
+    def set_aside(self, partition: Partition, source: RecordSource, reason: str = "") -> None:
+        """Stops reading a partition; now and then it is looked at again.
+
+        Args:
+            partition: Which one.
+            source: Where it is read.
+            reason: Why it is stopped; empty: it is somebody else's.
+        """
         source.halt(partition)
         self.forget(partition)
+        if reason:
+            self.stopped[partition] = reason
         self._aside[partition] = self._clock.monotonic() + _LOOK_AGAIN_S
 
     def settle(self, source: RecordSource) -> None:
@@ -105,6 +122,7 @@ class Ownership:
         Raises:
             Retryable, UsageError: The database or the broker; call it again later.
         """
+        self._release()
         for partition, reason in tuple(self._broken.items()):
             self.stop(partition, reason, source)
         self._look_again()
@@ -127,7 +145,19 @@ class Ownership:
                     positions.stop(connection, held.claim, reason, now_us)
             except Fenced:
                 self._log.warning("partition_fenced", partition=str(partition))
-        self.set_aside(partition, source)
+                reason = ""
+        self.set_aside(partition, source, reason)
+
+    def _release(self) -> None:
+        """Gives back what was revoked: one that we took by mistake is not waited for.
+
+        Whoever wakes up after a rebalance may claim what is another one's by now.
+        """
+        if self._released:
+            with self._writing() as connection:
+                for claim in sorted(self._released, key=lambda one: one.partition):
+                    positions.give_back(connection, claim)
+            self._released.clear()
 
     def _claim(self, partition: Partition, bounds: Bounds, source: RecordSource) -> None:
         topic_id = source.topic_id(partition.topic)
@@ -140,7 +170,7 @@ class Ownership:
             claim = positions.claim(connection, partition, self._owner, now_us)
         if claim.stopped:
             self._log.error("partition_is_stopped", partition=str(partition), reason=claim.stopped)
-            self.set_aside(partition, source)
+            self.set_aside(partition, source, claim.stopped)
             return
         self.held[partition] = Held(claim, claim.next_offset, self._clock.monotonic())
         reason = loss(claim, bounds, topic_id)
@@ -162,7 +192,7 @@ class Ownership:
             with self._reading() as connection:
                 free = positions.is_free(connection, partition, quiet_us)
             if free:
-                del self._aside[partition]
+                self.forget(partition)
                 self._waiting.append(partition)
 
     def give_back(self) -> None:

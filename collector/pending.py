@@ -74,7 +74,7 @@ class Pending:
         for partition, reason in stopped.items():
             if reason:
                 self._log.error("partition_stopped", partition=str(partition), reason=reason)
-                self._ownership.set_aside(partition, source)
+                self._ownership.set_aside(partition, source, reason)
         return written
 
     def _count(self, written: list[Batch]) -> None:

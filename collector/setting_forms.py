@@ -56,6 +56,14 @@ def _topics(found: tuple[str, ...]) -> tuple[str, ...]:
     return found
 
 
+def _listen(text: str) -> str:
+    """`HOST:PORT`, `:PORT` or nothing. Raises ValueError."""
+    match = _BROKER.fullmatch(f"x{text}" if text.startswith(":") else text)
+    if text and (not match or int(match[1]) > _LAST_PORT):
+        raise ValueError(f"{text!r} is not HOST:PORT or :PORT")
+    return text
+
+
 def _database_url(url: SecretStr) -> SecretStr:
     if not url.get_secret_value().strip():
         raise ValueError("is empty; leave it out, or write sqlite:///FILE or postgresql://…")
@@ -73,5 +81,6 @@ Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Brokers = Annotated[Texts, AfterValidator(_brokers)]
 Topics = Annotated[Texts, AfterValidator(_topics)]
 Partitions = Annotated[tuple[int, ...] | None, NoDecode, BeforeValidator(_partitions)]
+Listen = Annotated[str, AfterValidator(_listen)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 FileName = Annotated[Path, BeforeValidator(_file_name)]

@@ -19,7 +19,15 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from collector.errors import UsageError
-from collector.setting_forms import Brokers, DatabaseUrl, FileName, Partitions, Texts, Topics
+from collector.setting_forms import (
+    Brokers,
+    DatabaseUrl,
+    FileName,
+    Listen,
+    Partitions,
+    Texts,
+    Topics,
+)
 
 PREFIX: Final = "MIRRORPROOF_"
 """Of every environment variable that is ours."""
@@ -92,7 +100,7 @@ class KafkaSettings(_Section):
     connect_timeout_ms: int = Field(
         default=10_000,
         ge=100,
-        le=60_000,
+        le=30_000,
         description="How long one try to reach the brokers may take, milliseconds.",
     )
     start_timeout_s: float = Field(
@@ -159,6 +167,11 @@ class DatabaseSettings(_Section):
     pool_size: int = Field(
         default=5, ge=1, le=100, description="Connections kept open (PostgreSQL)."
     )
+    start_timeout_s: float = Field(
+        default=60.0,
+        ge=0,
+        description="How long a collector that starts waits for the database to answer, seconds.",
+    )
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -208,6 +221,17 @@ class CollectorSettings(_Section):
     owner: str = Field(
         default="",
         description="Name of this process in the database. Unset: host name and process id.",
+    )
+    health_listen: Listen = Field(
+        default="",
+        description="Where to answer probes, `/livez` and `/readyz`, HOST:PORT or :PORT for all "
+        "addresses. Unset: nowhere.",
+    )
+    hang_s: float = Field(
+        default=60.0,
+        ge=1,
+        description="A collector that makes no step for so many seconds hangs: `/livez` fails, "
+        "it writes down what its threads do, and ends with exit status 70.",
     )
 
 

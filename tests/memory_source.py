@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from collector.errors import Retryable
+from collector.errors import Refused, Retryable
 from collector.sources.protocol import Bounds, Partition, Polled, Record
 
 
@@ -17,6 +17,8 @@ class MemoryBroker:
         self.topic_ids: dict[str, str] = {}
         self.hints: dict[Partition, int] = {}
         self.down = False
+        self.refuses = False
+        self.mute = False
 
     def create_topic(self, topic: str, partitions: int = 1, topic_id: str = "id-1") -> None:
         """Creates a topic; one that exists is emptied and begins at 0 again."""
@@ -72,6 +74,8 @@ class MemorySource:
 
     def poll(self, timeout_s: float) -> Polled:
         """See `RecordSource`."""
+        if self._broker.refuses:
+            raise Refused("broker in memory: refuses us")
         polled = Polled(tuple(self._revoked), tuple(self._assigned))
         self._revoked, self._assigned = [], []
         if self._broker.down or self._paused:
@@ -97,6 +101,12 @@ class MemorySource:
         """A poll that looks healthy and brings nothing, as of a client that hangs."""
         return Polled()
 
+    def poll_only_news(self, timeout_s: float) -> Polled:
+        """The same, of a client that still takes part in its group."""
+        polled = Polled(tuple(self._revoked), tuple(self._assigned))
+        self._revoked, self._assigned = [], []
+        return polled
+
     def begin(self, partition: Partition, offset: int) -> None:
         """See `RecordSource`."""
         if partition in self._next:
@@ -117,7 +127,7 @@ class MemorySource:
 
     def bounds(self, partitions: Iterable[Partition]) -> dict[Partition, Bounds]:
         """See `RecordSource`."""
-        if self._broker.down:
+        if self._broker.down or self._broker.mute:
             raise Retryable("broker in memory: down")
         return {partition: self._broker.bounds(partition) for partition in partitions}
 

@@ -12,15 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from collector.errors import MirrorproofError, Retryable, UsageError
+from collector.errors import DatabaseAway, MirrorproofError, UsageError
 
 _WRITE: Final = "mirrorproof_write"
 _BUSY_TIMEOUT_MS: Final = 30_000
 """How long a SQLite writer waits for the one before it; batches take milliseconds."""
 _CONNECT_TIMEOUT_S: Final = 10
+_READ_ONLY: Final = "25006"
+"""SQLSTATE of a standby, or of a primary that was replaced: another connection may do better."""
 _DRIVERS: Final = {
     "sqlite": "sqlite",
     "sqlite+pysqlite": "sqlite",
@@ -49,12 +51,16 @@ def describe(url: URL) -> str:
     return f"postgresql://{url.host or 'local socket'}{port}/{url.database or ''}"
 
 
-def open_engine(database_url: str, *, pool_size: int = 5) -> Engine:
+def open_engine(
+    database_url: str, *, pool_size: int = 5, patience_s: float | None = None
+) -> Engine:
     """An engine for a database URL; nothing is connected yet.
 
     Args:
         database_url: `sqlite:///FILE`, `postgresql://…` or `postgresql+psycopg://…`.
         pool_size: Connections that are kept open.
+        patience_s: How long a statement may wait for a lock on PostgreSQL, and how long the
+            server keeps a transaction in which we fell silent; None: for ever.
 
     Raises:
         UsageError: The URL cannot be read, or its driver is not installed.
@@ -74,7 +80,7 @@ def open_engine(database_url: str, *, pool_size: int = 5) -> Engine:
     url = url.set(drivername=driver)
     if driver == "sqlite":
         return _open_sqlite(url)
-    return _open_postgresql(url, pool_size)
+    return _open_postgresql(url, pool_size, patience_s)
 
 
 def _open_sqlite(url: URL) -> Engine:
@@ -107,7 +113,7 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _open_postgresql(url: URL, pool_size: int) -> Engine:
+def _open_postgresql(url: URL, pool_size: int, patience_s: float | None) -> Engine:
     arguments: dict[str, Any] = {
         "connect_timeout": _CONNECT_TIMEOUT_S,
         "application_name": "mirrorproof",
@@ -116,7 +122,7 @@ def _open_postgresql(url: URL, pool_size: int) -> Engine:
         "tcp_user_timeout": 30_000,
     }
     try:
-        return create_engine(
+        engine = create_engine(
             url,
             pool_size=pool_size,
             pool_pre_ping=True,
@@ -126,6 +132,33 @@ def _open_postgresql(url: URL, pool_size: int) -> Engine:
         raise UsageError(
             "database_url: PostgreSQL needs its driver; install mirrorproof[postgres]"
         ) from error
+    event.listen(engine, "handle_error", _drop_read_only)
+    if patience_s is not None:
+        limit = f"{round(patience_s * 1000)}ms"
+        event.listen(engine, "connect", lambda raw, _record: _limit_waiting(raw, limit))
+    return engine
+
+
+def _drop_read_only(context: ExceptionContext) -> None:
+    """After a failover all connections to the former primary are useless, though healthy."""
+    if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+        context.is_disconnect = True
+
+
+def _limit_waiting(raw: Any, limit: str) -> None:
+    # Not as options of the connection: poolers refuse those.
+    limits = {
+        "lock_timeout": limit,
+        # Of a process that was frozen in a transaction, which keeps rows locked.
+        "idle_in_transaction_session_timeout": limit,
+        # The same of a machine that vanished: else the server waits for two hours.
+        "tcp_keepalives_idle": "15",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
+    }
+    for name, value in limits.items():
+        raw.execute("SELECT set_config(%s, %s, false)", (name, value))
+    raw.commit()
 
 
 @contextmanager
@@ -149,18 +182,34 @@ def reading(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
+@contextmanager
+def driver_errors(connection: Connection) -> Iterator[None]:
+    """Around the use of the driver itself: its errors become SQLAlchemy's, as everywhere else."""
+    dialect = connection.dialect
+    kinds: Any = dialect.loaded_dbapi
+    try:
+        yield
+    except kinds.Error as error:
+        lost = dialect.is_disconnect(error, connection.connection.dbapi_connection, None)
+        if lost:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            None, None, error, kinds.Error, connection_invalidated=lost, dialect=dialect
+        ) from error
+
+
 def as_our_error(error: SQLAlchemyError, url: URL) -> MirrorproofError:
     """A database error in one line, without password, SQL or parameters.
 
     Returns:
-        `UsageError` when only a change of settings helps, else `Retryable`.
+        `UsageError` when only a change of settings helps, else `DatabaseAway`.
     """
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     message = f"database {describe(url)}: {lines[0] if lines else type(cause).__name__}"
     if any(text in str(cause).lower() for text in _WRONG_SETTING):
         return UsageError(message)
-    return Retryable(message)
+    return DatabaseAway(message)
 
 
 def check_connection(engine: Engine) -> None:

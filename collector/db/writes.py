@@ -6,8 +6,7 @@ Either all of it is there or nothing; a process may die at any moment in between
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, func, insert
@@ -17,7 +16,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 from collector.batch import Batch, Seen
 from collector.db import positions
 from collector.db.dimensions import Dimensions
-from collector.db.engine import as_our_error, writing
+from collector.db.engine import as_our_error, driver_errors, writing
 from collector.db.partitions import Partitions
 from collector.db.positions import Claim
 from collector.db.quarantine import insert_poison
@@ -158,7 +157,7 @@ class Writer:
             return
         raw: Any = connection.connection.driver_connection
         if connection.dialect.name == "postgresql":
-            with _driver_errors(connection), raw.cursor() as cursor, cursor.copy(_COPY) as copy:
+            with driver_errors(connection), raw.cursor() as cursor, cursor.copy(_COPY) as copy:
                 copy.write(COPY_BEGIN)
                 for head, seen in stored:
                     for first in range(0, len(seen), _CHUNK):
@@ -167,7 +166,7 @@ class Writer:
         else:
             ids, paths = self._dimensions.ids, self._paths
             rows = (row_of(head, one, ids, paths) for head, seen in stored for one in seen)
-            with _driver_errors(connection):
+            with driver_errors(connection):
                 raw.executemany(_INSERT, rows)
 
     def _new_life(self, batches: Sequence[Batch]) -> dict[tuple[str, str], int]:
@@ -181,17 +180,6 @@ class Writer:
             for node, alive_us in latest.items()
             if alive_us >= self._nodes.get(node, -_NODE_STEP_US) + _NODE_STEP_US
         }
-
-
-@contextmanager
-def _driver_errors(connection: Connection) -> Iterator[None]:
-    """SQLAlchemy does not see what goes to the driver itself: its errors become SQLAlchemy's."""
-    driver: Any = connection.dialect.loaded_dbapi
-    try:
-        yield
-    except driver.Error as error:
-        found = DBAPIError.instance(None, None, error, driver.Error, dialect=connection.dialect)
-        raise found from error
 
 
 def _in_words(error: Exception) -> str:

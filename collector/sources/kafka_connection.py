@@ -18,12 +18,14 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import KafkaConfigurationError, KafkaError, KafkaTimeoutError
 from kafka.net.compat import KafkaNetClient
 
-from collector.errors import MirrorproofError, Retryable, UsageError
+from collector.errors import MirrorproofError, Refused, Retryable, UsageError
 from collector.settings import KafkaSettings
 
 _PARTITION_FETCH_BYTES: Final = 4 * 1024 * 1024
 """Of one partition at a time: some 5000 lines, one transaction."""
 _FETCH_BYTES: Final = 32 * 1024 * 1024
+_METADATA_MS: Final = 10_000
+"""How old the client's knowledge of topics may be: one that is created again shows in it."""
 _WRONG_SETTING: Final = ("Authentication", "Authorization", "UnsupportedSaslMechanism", "SslError")
 """Parts of the names of errors that trying again does not mend."""
 
@@ -91,7 +93,8 @@ def connect(settings: KafkaSettings, group: str | None, client_id: str) -> Kafka
         client_id: Names us in the brokers' logs.
 
     Raises:
-        UsageError: Wrong credentials, files that cannot be read.
+        Refused: Wrong credentials.
+        UsageError: Files that cannot be read.
         Retryable: No broker answers.
     """
     clients: list[KafkaNetClient] = []
@@ -117,6 +120,7 @@ def connect(settings: KafkaSettings, group: str | None, client_id: str) -> Kafka
                 session_timeout_ms=int(settings.session_timeout_s * 1000),
                 heartbeat_interval_ms=min(3_000, int(settings.session_timeout_s * 250)),
                 max_poll_records=settings.batch_records,
+                metadata_max_age_ms=_METADATA_MS,
                 max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
                 fetch_max_bytes=_FETCH_BYTES,
             )
@@ -137,14 +141,14 @@ def _no_connection(where: str, why: str, sasl_mechanism: str | None) -> Mirrorpr
         # The broker's refusal and the end of the connection arrive together, in any order.
         message += "; are username, password and sasl_mechanism right?"
     wrong = any(part in why for part in _WRONG_SETTING)
-    return UsageError(message) if wrong else Retryable(message)
+    return Refused(message) if wrong else Retryable(message)
 
 
 def as_our_error(error: Exception, where: str) -> MirrorproofError:
-    """An error of the client in one line: `UsageError` when only other settings help."""
+    """An error of the client in one line: `UsageError`, `Refused` when only other settings help."""
     name = type(error).__name__
     message = f"Kafka at {where}: {name}: {' '.join(str(error).split())}"
-    wrong = isinstance(error, KafkaConfigurationError | FileNotFoundError | PermissionError)
-    if wrong or any(part in name for part in _WRONG_SETTING):
+    if isinstance(error, KafkaConfigurationError | FileNotFoundError | PermissionError):
         return UsageError(message)
-    return Retryable(message)
+    wrong = any(part in name for part in _WRONG_SETTING)
+    return Refused(message) if wrong else Retryable(message)

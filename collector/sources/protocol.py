@@ -70,7 +70,8 @@ class Polled(msgspec.Struct):
 class RecordSource(Protocol):
     """A source of records. All methods are called by one thread.
 
-    Raises, from any method: `collector.errors.Retryable` when the servers do not answer now.
+    Raises, from any method: `collector.errors.Retryable` when the servers do not answer now,
+    `collector.errors.Refused` when they refuse us.
     """
 
     def poll(self, timeout_s: float) -> Polled:

@@ -15,6 +15,7 @@ from collector.db.policies import PolicyRecord, record_versions
 from collector.db.tables import batch, instance, observation, position
 from collector.db.writes import Writer
 from collector.errors import Retryable, UsageError
+from collector.health import Health
 from collector.ingest import Ingest, Parts
 from collector.lag import LagCheck
 from collector.ownership import Ownership
@@ -46,6 +47,7 @@ class TestBench:
         self.stop = Event()
         self.sources: list[MemorySource] = []
         self.number = 0
+        self.health = Health(self.clock, hang_s=60.0)
 
     def add_policy(self, host: str = HOST) -> None:
         """Records a policy that watches a host."""
@@ -84,6 +86,7 @@ class TestBench:
         return Ingest(
             Parts(
                 clock=clock,
+                health=self.health,
                 open_source=lambda: self.open_source(partitions),
                 ownership=ownership,
                 pending=pending,
@@ -226,12 +229,16 @@ def test_a_database_that_is_away_is_waited_for(bench: TestBench) -> None:
     writer = FailingWriter(bench.engine, before=4)
     collector = bench.collector(writer=writer)
 
+    bench.turn(collector, times=3)
+    assert bench.health.not_ready() == {"database_away": "database is away"}
+    assert bench.health.not_live() == {}
     bench.turn(collector, times=30)
     bench.produce(2)
     bench.turn(collector)
 
     assert writer.before == 0
     assert bench.ids() == bench.expected()
+    assert bench.health.not_ready() == {}
 
 
 def test_a_commit_whose_answer_was_lost_is_not_repeated(bench: TestBench) -> None:
@@ -388,6 +395,22 @@ def test_records_nobody_sees_are_moved_over(bench: TestBench) -> None:
     assert bench.ids() == bench.expected()
 
 
+def test_a_partition_that_nothing_mends_fails_liveness(bench: TestBench) -> None:
+    """Sought, then the client replaced; when that does not help, another process may do better."""
+    collector = bench.collector()
+    bench.turn(collector)
+    bench.produce(3)
+    while len(bench.sources) < 3:
+        bench.sources[-1].poll = bench.sources[-1].poll_only_news  # type: ignore[method-assign]
+        assert bench.clock.monotonic() < 3000.0
+        bench.turn(collector, times=1, seconds=5.0)
+
+    assert bench.health.not_live()["partition_stalled"].startswith("logs/0 brings nothing")
+    bench.turn(collector, times=10, seconds=1.0)  # the third client works
+    assert bench.ids() == bench.expected()
+    assert bench.health.not_live() == bench.health.not_ready() == {}
+
+
 def test_a_client_that_hangs_is_sought_and_then_replaced(bench: TestBench) -> None:
     """It looks healthy, the partition has records, and none come."""
     collector = bench.collector()
@@ -453,6 +476,64 @@ def test_a_broker_that_goes_away_is_waited_for(bench: TestBench) -> None:
     bench.produce(2)
     bench.turn(collector, times=60)
 
+    assert bench.ids() == bench.expected()
+
+
+def test_credentials_that_are_exchanged_are_waited_for(bench: TestBench) -> None:
+    """A refusal ends nobody who was let in once; another client reads them anew."""
+    collector = bench.collector()
+    bench.produce(2)
+    bench.turn(collector)
+    bench.broker.refuses = True
+    bench.turn(collector, times=20)
+    assert bench.health.not_ready() == {"kafka_away": "broker in memory: refuses us"}
+    assert bench.sources[0].closed
+
+    bench.broker.refuses = False
+    bench.produce(2)
+    bench.turn(collector, times=60)
+
+    assert bench.ids() == bench.expected()
+    assert bench.health.not_ready() == {}
+
+
+def test_wrong_credentials_end_a_collector_that_starts(bench: TestBench) -> None:
+    """At once: it never worked."""
+    bench.broker.refuses = True
+
+    with pytest.raises(UsageError, match="refuses us"):
+        bench.collector().run(bench.stop)
+
+
+def test_questions_without_an_answer_hold_no_line_back(bench: TestBench) -> None:
+    """What comes is written while the brokers do not say how far they reach."""
+    collector = bench.collector()
+    bench.turn(collector)
+    bench.broker.mute = True
+    for _ in range(10):
+        bench.produce(1)
+        bench.turn(collector, times=1, seconds=1.0)
+        assert bench.ids() == bench.expected()
+
+    assert "kafka_away" in bench.health.not_ready()
+    bench.broker.mute = False
+    bench.turn(collector, times=30, seconds=1.0)
+    assert bench.health.not_ready() == {}
+
+
+def test_a_partition_taken_by_mistake_comes_back_soon(bench: TestBench) -> None:
+    """Whoever slept through a rebalance claims too much; it is told, and gives back."""
+    sleeper, rightful = bench.collector("sleeper"), bench.collector("rightful")
+    bench.turn(rightful)
+    bench.turn(sleeper)
+    assert bench.at().owner == "sleeper"
+    bench.produce(3)
+    bench.turn(rightful)
+
+    bench.sources[1].revoke([P0, P1])
+    bench.turn(sleeper, rightful, times=12, seconds=1.0)
+
+    assert bench.at().owner == "rightful"
     assert bench.ids() == bench.expected()
 
 

@@ -35,7 +35,8 @@ Only lines about the hosts of policies are stored. Several collectors share the 
 consumer group; a process that dies at any moment neither loses nor doubles a line. Every setting
 can also be given as an environment variable, MIRRORPROOF_KAFKA__GROUP, or in a file.
 
-Exit status: 0 ended by SIGTERM or at the end of the files, 2 wrong usage, or files without logs.
+Exit status: 0 ended by SIGTERM or at the end of the files, 2 wrong usage, or files without logs,
+70 the loop hung.
 
 [b]Examples[/b]
 
@@ -141,13 +142,14 @@ def collect(
     settings = load_settings(config, overrides)
     stop = stop_on_signals()
     if policy:
-        engine = app.open_database(settings)
+        engine = app.await_database(settings, SystemClock(), stop)
         record_policies(engine, policy, SystemClock().now_us())
         engine.dispose()
     if from_:
         _collect_files(settings, from_, stop)
     else:
-        app.build(settings).run(stop)
+        app.leave_in_time(stop)
+        app.build(settings, stop=stop).run(stop)
 
 
 def migrate(database_url: DatabaseOption = None, config: ConfigOption = None) -> None:
