@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import make_url, text
 
 from collector.db.engine import check_connection, open_engine, reading, writing
-from collector.errors import MirrorproofError, Retryable, UsageError
+from collector.errors import DatabaseAway, MirrorproofError, UsageError
 
 pytestmark = pytest.mark.integration
 
@@ -32,7 +32,7 @@ def said(url: str) -> MirrorproofError:
         ("sqlite:///", UsageError, "database_url names no file"),
         ("sqlite:///:memory:", UsageError, "database_url names no file"),
         ("sqlite:///file:x?mode=memory&uri=true", UsageError, "database_url names no file"),
-        ("postgresql://u:hunter2@127.0.0.1:1/d", Retryable, "postgresql://127.0.0.1:1/d"),
+        ("postgresql://u:hunter2@127.0.0.1:1/d", DatabaseAway, "postgresql://127.0.0.1:1/d"),
     ],
 )
 def test_a_database_that_cannot_be_used_is_named_in_one_line(
