@@ -1,4 +1,4 @@
-"""The forms that settings have: lists, brokers, partitions, what may not be empty. Pure."""
+"""The forms that settings have: lists, brokers, partitions, secrets, what may not be empty."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr
 from pydantic_settings import NoDecode
+
+from collector.errors import UsageError
 
 _BROKER: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\]]+):(\d{1,5})")
 _LAST_PORT: Final = 65_535
@@ -84,3 +86,33 @@ Partitions = Annotated[tuple[int, ...] | None, NoDecode, BeforeValidator(_partit
 Listen = Annotated[str, AfterValidator(_listen)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 FileName = Annotated[Path, BeforeValidator(_file_name)]
+
+
+class Section(BaseModel):
+    """A group of settings: nothing unknown, nothing changed, no value in an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def exclusive(section: BaseModel, *names: str) -> None:
+    """Raises ValueError when more than one of the settings is set."""
+    given = [name for name in names if getattr(section, name) is not None]
+    if len(given) > 1:
+        raise ValueError(f"{' and '.join(given)} contradict each other; set one of them")
+
+
+def read_secret(value: SecretStr | None, file: Path | None, name: str) -> str | None:
+    """A secret, given itself or by its file; None: neither is set.
+
+    Raises:
+        UsageError: The file cannot be read; `name` says which setting names it.
+    """
+    if value is not None:
+        return value.get_secret_value()
+    if file is None:
+        return None
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise UsageError(f"{name}: cannot read {file}: {reason}") from error

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Final, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     model_validator,
@@ -25,43 +23,18 @@ from collector.setting_forms import (
     FileName,
     Listen,
     Partitions,
+    Section,
     Texts,
     Topics,
+    exclusive,
+    read_secret,
 )
 
 PREFIX: Final = "MIRRORPROOF_"
 """Of every environment variable that is ours."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-def _exclusive(section: BaseModel, *names: str) -> None:
-    """Raises ValueError when more than one of the settings is set."""
-    given = [name for name in names if getattr(section, name) is not None]
-    if len(given) > 1:
-        raise ValueError(f"{' and '.join(given)} contradict each other; set one of them")
-
-
-def read_secret(value: SecretStr | None, file: Path | None, name: str) -> str | None:
-    """A secret, given itself or by its file; None: neither is set.
-
-    Raises:
-        UsageError: The file cannot be read; `name` says which setting names it.
-    """
-    if value is not None:
-        return value.get_secret_value()
-    if file is None:
-        return None
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise UsageError(f"{name}: cannot read {file}: {reason}") from error
-
-
-class KafkaSettings(_Section):
+class KafkaSettings(Section):
     """Where the logs come from."""
 
     bootstrap_servers: Brokers = Field(
@@ -137,7 +110,7 @@ class KafkaSettings(_Section):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        _exclusive(self, "password", "password_file")
+        exclusive(self, "password", "password_file")
         with_sasl = self.security_protocol.startswith("SASL")
         if with_sasl != (self.sasl_mechanism is not None):
             raise ValueError("sasl_mechanism and security_protocol SASL_* need each other")
@@ -155,7 +128,7 @@ class KafkaSettings(_Section):
         return read_secret(self.password, self.password_file, "kafka.password_file")
 
 
-class DatabaseSettings(_Section):
+class DatabaseSettings(Section):
     """Where everything is kept."""
 
     url: DatabaseUrl | None = Field(
@@ -175,7 +148,7 @@ class DatabaseSettings(_Section):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        _exclusive(self, "url", "url_file")
+        exclusive(self, "url", "url_file")
         return self
 
     def address(self) -> str:
@@ -186,7 +159,7 @@ class DatabaseSettings(_Section):
         return given or "sqlite:///mirrorproof.db"
 
 
-class CollectorSettings(_Section):
+class CollectorSettings(Section):
     """How lines are read and stored."""
 
     cluster: str = Field(default="", description="Cluster of the pods whose envelope names none.")
@@ -235,7 +208,7 @@ class CollectorSettings(_Section):
     )
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """The logs of mirrorproof itself."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
@@ -246,7 +219,7 @@ class LogSettings(_Section):
     )
 
 
-class VerifierSettings(_Section):
+class VerifierSettings(Section):
     """How windows are settled."""
 
     window_s: int = Field(
