@@ -1,6 +1,6 @@
 """Create the table of where each policy's chain of windows ends.
 
-Revision: 0003. Expands only.
+Revision: 0004. Expands only.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from alembic import op
 from sqlalchemy import Column, LargeBinary, PrimaryKeyConstraint, Text
 
-revision = "0003"
-down_revision: str | None = "0002"
+revision = "0004"
+down_revision: str | None = "0003"
 branch_labels: str | None = None
 depends_on: str | None = None
 
