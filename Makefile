@@ -30,6 +30,14 @@ test: $(VENV)/installed ## Run the tests and print branch coverage (ARGS go to p
 test-long: $(VENV)/installed ## Settle forty times as many generated cases, for nights
 	@MIRRORPROOF_TEST_EXAMPLES=40 $(PY) -m pytest -n $(TEST_WORKERS) --timeout 3600 tests/integration/test_settle_differential.py $(ARGS)
 
+# Kills and lines on each database.
+KILLS ?= 200
+LINES ?= 1000000
+
+.PHONY: campaign
+campaign: $(VENV)/installed ## Kill collectors with -9 under load, then compare (KILLS, LINES, ARGS)
+	@$(PY) -m tests.campaign --kills $(KILLS) --lines $(LINES) $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/installed ## Check style, types and the direction of imports
 	$(PY) -m ruff check

@@ -13,10 +13,13 @@ import pwd
 import shutil
 import signal
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import psycopg
 
 from tests.servers.process import Command, ServerError, folder, free_ports, run, running
 
@@ -74,9 +77,24 @@ def wheel_postgres() -> Iterator[PostgresServer]:
             stop_signal=signal.SIGQUIT,  # at once, without asking the clients
         )
         with running(command, port=port, timeout_s=_START_TIMEOUT_S):
+            _wait_until_it_lets_in(port)
             yield PostgresServer(
                 f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres", "PostgreSQL 18 wheel"
             )
+
+
+def _wait_until_it_lets_in(port: int) -> None:
+    """On a busy machine the port answers a while before the server lets anybody in."""
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while True:
+        try:
+            psycopg.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres").close()
+        except psycopg.OperationalError as error:
+            if time.monotonic() > deadline:
+                raise ServerError(f"PostgreSQL lets nobody in: {error}") from error
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _initdb(programs: Path, data: Path) -> list[str]:
