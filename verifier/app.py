@@ -93,7 +93,7 @@ class Verifier:
                 except Retryable as error:
                     self._wait(stop, error)
         finally:
-            self._leave()
+            self.leave()
 
     def settle_due(self) -> None:
         """Settles all that is due now, and gives the lease back.
@@ -110,7 +110,7 @@ class Verifier:
                 if not ticked.more:
                     return
         finally:
-            self._leave()
+            self.leave()
 
     def turn(self) -> Ticked | None:
         """One tick, in one transaction; None: another verifier has the lease.
@@ -163,7 +163,8 @@ class Verifier:
             self._log.warning("database_away", reason=str(error), wait_s=round(wait_s, 2))
         self._parts.clock.wait(stop, wait_s)
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Gives the lease back."""
         lease, self._lease = self._lease, None
         if lease is None:
             return

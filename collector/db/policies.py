@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.db.tables import instance, policy_version
@@ -83,9 +83,9 @@ def _record(connection: Connection, policy: PolicyRecord, now_us: int) -> int | 
         .order_by(policy_version.c.id.desc())
         .limit(1)
     ).one_or_none()
-    if last is not None and last.valid_to_us is None and bytes(last.digest) == digest:
-        return None
     valid_from_us = policy.valid_from_us
+    if last is not None and _says(last, digest, valid_from_us):
+        return None
     if last is not None:
         valid_from_us = now_us if valid_from_us is None else valid_from_us
         _end(connection, policy.name, valid_from_us)
@@ -99,6 +99,12 @@ def _record(connection: Connection, policy: PolicyRecord, now_us: int) -> int | 
     }
     done = connection.execute(insert(policy_version).values(values).returning(policy_version.c.id))
     return int(done.scalar_one())
+
+
+def _says(last: Row[Any], digest: bytes, valid_from_us: int | None) -> bool:
+    """Whether a version in force says the same already."""
+    holds = last.valid_to_us is None and valid_from_us in (None, last.valid_from_us)
+    return holds and bytes(last.digest) == digest
 
 
 def end_versions(connection: Connection, names: Sequence[str], now_us: int) -> None:

@@ -92,3 +92,26 @@ def test_wrong_questions_are_told_in_one_line(tmp_path: Path) -> None:
         assert run(tmp_path, *arguments) == (2, "")
         assert (tmp_path / "errors").read_text().count("\n") == 1
         assert said in (tmp_path / "errors").read_text()
+
+
+def test_a_corrected_policy_is_recorded_and_replayed(tmp_path: Path) -> None:
+    """The route had no mirror, as it turns out: what was missing is exempt now."""
+    settle(tmp_path, "v1_outage")
+    text = (DATA / "policies" / "weather-mirror.yaml").read_text()
+    begin, end = text.index("      mirror:"), text.index("---")
+    (tmp_path / "corrected.yaml").write_text(text[:begin] + text[end:])
+    arguments = ("--valid-from", "2020-01-01T00:00:00Z", str(tmp_path / "corrected.yaml"))
+
+    assert run(tmp_path, "policy", "record", *arguments) == (
+        0,
+        "1 policies read, 1 new versions recorded\n",
+    )
+    status, output = run(tmp_path, "replay", *SINCE, "--json")
+
+    windows = [json.loads(line) for line in output.splitlines()]
+    assert status == 0
+    assert {window["revision"] for window in windows} == {2}
+    assert sum(window["verdicts"]["missing"] for window in windows) == 0
+    assert sum(window["verdicts"]["exempt"] for window in windows) > 0
+    assert "version 2, 2020-01-01T00:00:00.000Z to now" in run(tmp_path, "policy", "list")[1]
+    assert run(tmp_path, "replay", *SINCE) == (0, "0 windows have a new revision\n")

@@ -21,7 +21,17 @@ app: Final = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-_COMMANDS: Final = ("check", "gate", "explain", "audit", "policy", "verify", "collect", "demo")
+_COMMANDS: Final = (
+    "check",
+    "gate",
+    "explain",
+    "audit",
+    "policy",
+    "replay",
+    "verify",
+    "collect",
+    "demo",
+)
 
 
 @app.callback(invoke_without_command=True)

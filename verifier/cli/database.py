@@ -13,10 +13,20 @@ from verifier.cli.collect import database_override, load_settings
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from collector.settings import Settings
+
 
 @contextmanager
 def existing_database(database_url: str | None, config: Path | None) -> Iterator[Engine]:
-    """The database of a command's options and settings, reachable and migrated.
+    """As `existing`, by a command's options."""
+    settings = load_settings(config, {"database": database_override(database_url)})
+    with existing(settings) as engine:
+        yield engine
+
+
+@contextmanager
+def existing(settings: Settings) -> Iterator[Engine]:
+    """The database of the settings, reachable and migrated.
 
     Raises:
         UsageError: It is not there, or has another schema; looking into one must not make it.
@@ -27,7 +37,6 @@ def existing_database(database_url: str | None, config: Path | None) -> Iterator
     from collector.db.engine import as_our_error, check_connection, open_engine
     from collector.db.migrate import require_head
 
-    settings = load_settings(config, {"database": database_override(database_url)})
     engine = open_engine(settings.database.address())
     try:
         if engine.url.get_backend_name() == "sqlite" and not _is_file(engine.url.database):

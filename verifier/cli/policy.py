@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from verifier.cli.collect import ConfigOption, DatabaseOption
+from verifier.cli.database import existing_database
+
 if TYPE_CHECKING:
     from collector.observation import Destination
     from verifier.policies.model import Policy
 
-_HELP: Final = "Reads, shows and lints policies."
+_HELP: Final = "Reads, lints, records and lists policies."
 _LINT_HELP: Final = """Reads policies, shows what they mean, and names what looks wrong.
 
 Exit status: 0 nothing wrong (notes and warnings allowed), 1 errors, 2 unreadable.
@@ -24,17 +27,35 @@ Exit status: 0 nothing wrong (notes and warnings allowed), 1 errors, 2 unreadabl
   kubectl get vs,dr -A -o yaml > mesh.yaml; mirrorproof policy lint --json mesh.yaml
 """
 
+_RECORD_HELP: Final = """Records policies in the database: new ones, and changed ones anew.
+
+The option --policy of other commands does the same. A version judges requests from when it holds:
+from now on, or since ever for the first of its name. To correct the past, record the right one with
+--valid-from, then settle again with [b]replay[/b].
+
+Exit status: 0 done, 2 wrong usage, file or database.
+
+[b]Examples[/b]
+
+  mirrorproof policy record virtualservice.yaml
+
+  mirrorproof policy record --valid-from 2026-11-22T10:00:00Z virtualservice.yaml
+"""
+_LIST_HELP: Final = """Shows the recorded versions of all policies: what each says, and when.
+
+[b]Example[/b]
+
+  mirrorproof policy list --json
+"""
+
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     policy = typer.Typer(help=_HELP, no_args_is_help=True)
-    policy.callback()(_policy)
     policy.command("lint", help=_LINT_HELP)(lint_command)
+    policy.command("record", help=_RECORD_HELP)(record_command)
+    policy.command("list", help=_LIST_HELP)(list_command)
     app.add_typer(policy, name="policy")
-
-
-def _policy() -> None:
-    """Keeps `lint` a command of its own although it is the only one."""
 
 
 def lint_command(
@@ -59,6 +80,64 @@ def lint_command(
             typer.echo(f"{problem.severity}: {problem.where}: {problem.message} [{problem.code}]")
     if any(problem.severity == "error" for problem in found):
         raise typer.Exit(1)
+
+
+def record_command(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="YAML or JSON.")],
+    valid_from: Annotated[
+        str | None,
+        typer.Option(metavar="2h|TIME", help="From when they hold; left out: from now on."),
+    ] = None,
+    database_url: DatabaseOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Records policies; see `_RECORD_HELP`."""
+    import msgspec
+
+    from collector.db.engine import writing
+    from collector.db.policies import record_versions
+    from verifier.policies.read import read_policies
+    from verifier.policies.stored import to_record
+    from verifier.settle.lease import database_now_us
+    from verifier.times import read_moment
+
+    policies = read_policies(files)
+    with existing_database(database_url, config) as engine, writing(engine) as connection:
+        now_us = database_now_us(connection)
+        if valid_from is not None:
+            from_us = read_moment("--valid-from", valid_from, now_us)
+            policies = tuple(
+                msgspec.structs.replace(one, valid_from_us=from_us) for one in policies
+            )
+        made = record_versions(connection, [to_record(one) for one in policies], now_us)
+    typer.echo(f"{len(policies)} policies read, {len(made)} new versions recorded")
+
+
+def list_command(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    database_url: DatabaseOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Lists versions; see `_LIST_HELP`."""
+    import msgspec
+
+    from collector.db.engine import reading
+    from verifier.settle.versions import recorded
+    from verifier.times import iso_time
+
+    with existing_database(database_url, config) as engine, reading(engine) as connection:
+        versions = recorded(connection)
+    for one in versions:
+        begin = None if one.valid_from_us is None else iso_time(one.valid_from_us)
+        end = None if one.valid_to_us is None else iso_time(one.valid_to_us)
+        if as_json:
+            known = {"version": one.id, "valid_from": begin, "valid_to": end}
+            known["recorded"] = iso_time(one.recorded_us)
+            typer.echo(json.dumps(known | {"policy": msgspec.to_builtins(one.policy)}))
+        else:
+            span = f"{begin or 'since ever'} to {end or 'now'}"
+            typer.echo(f"version {one.id}, {span}, recorded {iso_time(one.recorded_us)}")
+            typer.echo(f"  {_summary(one.policy)}")
 
 
 def _summary(policy: Policy) -> str:

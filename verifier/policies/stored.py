@@ -15,9 +15,11 @@ _decoder: Final = msgspec.json.Decoder(Policy)
 def to_record(policy: Policy) -> PolicyRecord:
     """A policy for `collector.db.policies.record_versions`.
 
-    Where it was written (`source`) is left out: moving a file makes no new version.
+    Where it was written (`source`) is left out: moving a file makes no new version. So is from
+    when it is valid, which is recorded beside it.
     """
-    document = msgspec.json.encode(msgspec.structs.replace(policy, source=""))
+    said = msgspec.structs.replace(policy, source="", valid_from_us=None)
+    document = msgspec.json.encode(said)
     return PolicyRecord(policy.name, document.decode(), policy.hosts, policy.valid_from_us)
 
 

@@ -17,6 +17,7 @@ from verifier.policies.model import Policy
 from verifier.policies.stored import from_document
 from verifier.settle.ruling import rule_on
 from verifier.settle.watermark import EvidenceRules, PartitionState, Watermark, global_watermark
+from verifier.settle.windows import Span
 from verifier.tables import settled_policy, settled_window
 
 FILE_PREFIX: Final = "file:"
@@ -184,6 +185,18 @@ def latest_windows(
         .limit(limit)
     )
     return [_report(row) for row in reversed(connection.execute(query).all())]
+
+
+def revised(connection: Connection, policy: str, span: Span, since_us: int) -> list[WindowReport]:
+    """The windows of a span that were revised since a time, in order of their starts."""
+    c = settled_window.c
+    query = (
+        select(settled_window)
+        .where(*_latest(policy, span.start_us, span.end_us))
+        .where(c.settled_us >= since_us, c.revision > 1)
+        .order_by(c.start_us)
+    )
+    return [_report(row) for row in connection.execute(query)]
 
 
 def lines_of(

@@ -152,3 +152,21 @@ class VersionStore:
             policy, digest = self._policies[number]
             found.append(Version(number, policy, valid_from_us, begin, end, digest))
         return found
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """A policy version as it was recorded. Times in µs since the epoch; None: without bound."""
+
+    id: int
+    policy: Policy
+    valid_from_us: int | None
+    valid_to_us: int | None
+    recorded_us: int
+
+
+def recorded(connection: Connection) -> list[Recorded]:
+    """All versions, by policy, each in the order in which they were recorded."""
+    c = policy_version.c
+    query = select(c.id, c.document, c.valid_from_us, c.valid_to_us, c.recorded_us)
+    rows = connection.execute(query.order_by(c.name, c.id))
+    return [Recorded(row.id, from_document(row.document), *row[2:]) for row in rows]
