@@ -18,7 +18,6 @@ from typing import Final
 from sqlalchemy import Engine
 
 from collector.backoff import Backoff
-from collector.batch import Reader
 from collector.clock import Clock, SystemClock
 from collector.db.engine import check_connection, open_engine, reading
 from collector.db.migrate import require_head, upgrade
@@ -34,6 +33,7 @@ from collector.log import get_logger
 from collector.ownership import Ownership
 from collector.pending import Pending
 from collector.poison import PoisonLimits
+from collector.reader import Reader
 from collector.records import Identity
 from collector.redact import PathRedactor
 from collector.settings import KafkaSettings, Settings

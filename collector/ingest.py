@@ -12,7 +12,6 @@ from threading import Event
 from typing import Final
 
 from collector.backoff import Backoff
-from collector.batch import Reader
 from collector.clock import Clock
 from collector.errors import DatabaseAway, MirrorproofError, Refused, Retryable, UsageError
 from collector.health import STALLED, Health
@@ -20,6 +19,7 @@ from collector.lag import LagCheck
 from collector.log import Throttle, get_logger
 from collector.ownership import Ownership
 from collector.pending import Pending
+from collector.reader import Reader
 from collector.sources.protocol import Polled, RecordSource, Stuck
 from collector.watcher import Watcher
 
@@ -92,6 +92,7 @@ class Ingest:
         self._health.beat()
         self._take_note(polled)
         self._read(polled, source)
+        self._expire()
         if self._database_backoff.due(self._clock.monotonic()):
             self._work(source)
         self._tell()
@@ -190,6 +191,14 @@ class Ingest:
             parts.pending.add(batch)
             if batch.stop_reason:
                 source.halt(partition)
+
+    def _expire(self) -> None:
+        """Gives up pieces of lines that waited too long, also where no record comes."""
+        parts, now_us = self._parts, self._clock.now_us()
+        for partition, held in parts.ownership.held.items():
+            batch = parts.reader.expire(partition, held.read_next, parts.watcher.watch, now_us)
+            if batch is not None:
+                parts.pending.add(batch)
 
     def _work(self, source: RecordSource) -> None:
         """Everything that needs the database, in an order that never skips a record."""

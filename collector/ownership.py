@@ -16,9 +16,10 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from collector.clock import Clock
-from collector.db import positions
+from collector.db import pieces, positions
 from collector.db.engine import as_our_error, reading, writing
 from collector.db.positions import Claim
+from collector.envelopes.joining import HeldPiece
 from collector.errors import Fenced
 from collector.log import get_logger
 from collector.sources.protocol import Bounds, Partition, RecordSource
@@ -27,6 +28,9 @@ _LOOK_AGAIN_S: Final = 10.0
 """How often to look whether a partition that is set aside may be claimed again."""
 _QUIET_US: Final = 60_000_000
 """An owner that wrote nothing for so long is gone; a living one writes every few seconds."""
+
+
+OnBegin = Callable[[Partition, list[HeldPiece], int], object]
 
 
 class Held(msgspec.Struct):
@@ -51,7 +55,8 @@ class Ownership:
         clock: Where the time comes from.
         owner: Name of this process.
         from_latest: Where to begin in a partition that was never read: at its end, not its start.
-        on_begin: Called with each partition that is read from now on.
+        on_begin: Called with each partition that is read from now on, the pieces of lines that
+            wait in it, and the time.
 
     Attributes:
         held: Our partitions.
@@ -65,7 +70,7 @@ class Ownership:
         owner: str,
         *,
         from_latest: bool = False,
-        on_begin: Callable[[Partition], object] = lambda _: None,
+        on_begin: OnBegin = lambda _partition, _pieces, _now_us: None,
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -168,6 +173,7 @@ class Ownership:
                 self._log.info("partition_begun", partition=str(partition), offset=begin)
                 positions.create(connection, partition, begin, topic_id, now_us)
             claim = positions.claim(connection, partition, self._owner, now_us)
+            waiting = pieces.waiting(connection, partition, claim.next_offset)
         if claim.stopped:
             self._log.error("partition_is_stopped", partition=str(partition), reason=claim.stopped)
             self.set_aside(partition, source, claim.stopped)
@@ -178,7 +184,7 @@ class Ownership:
             self.stop(partition, reason, source)
             return
         self._waiting.remove(partition)
-        self._on_begin(partition)
+        self._on_begin(partition, waiting, now_us)
         source.begin(partition, claim.next_offset)
         self._log.info("partition_claimed", partition=str(partition), offset=claim.next_offset)
 

@@ -137,6 +137,13 @@ batch: Final = Table(
     Column("ignored", Integer, nullable=False),
     Column("quarantined", Integer, nullable=False),
     Column("heartbeats", Integer, nullable=False, comment="of the ignored lines"),
+    Column(
+        "pieces",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="change in waiting pieces, of the ignored lines",
+    ),
     Column("skewed", Integer, nullable=False, comment="lines too wild to move the watermark"),
     Column(
         "replayed",
@@ -204,6 +211,21 @@ resumption: Final = Table(
     Column("who", Text, nullable=False),
     Column("why", Text, nullable=False),
     sqlite_autoincrement=True,
+)
+
+piece: Final = Table(
+    "piece",
+    metadata,
+    # Pieces of lines that the container runtime split, until the rest of the line comes.
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("record_offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("item", Integer, primary_key=True, autoincrement=False),
+    Column("stream", Text, nullable=False, comment="whose line: pod, container, stdout or stderr"),
+    Column("time", Text, nullable=False, comment="the shipper's, as it was written"),
+    Column("text", LargeBinary, nullable=False, comment="UTF-8, not redacted; gone in a minute"),
+    Column("record_us", BigInteger, nullable=False),
+    Column("spoiled", Integer, nullable=False, comment="1: its line is too long to be joined"),
 )
 
 node_life: Final = Table(

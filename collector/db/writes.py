@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from collector.batch import Batch, Seen
-from collector.db import positions
+from collector.db import pieces, positions
 from collector.db.dimensions import Dimensions
 from collector.db.engine import as_our_error, driver_errors, writing
 from collector.db.partitions import Partitions
@@ -137,6 +137,7 @@ class Writer:
             positions.advance(connection, held, span, one.watermark_us, now_us)
             stored.append(((now_us, _insert_batch(connection, one, now_us)), one.seen))
             insert_poison(connection, one, self._paths, now_us)
+            pieces.write(connection, one)
             if one.stop_reason:
                 positions.stop(connection, held, one.stop_reason, now_us)
         self._insert(connection, stored)
@@ -203,6 +204,7 @@ def _insert_batch(connection: Connection, one: Batch, now_us: int) -> int:
         "ignored": one.ignored,
         "quarantined": one.quarantined,
         "heartbeats": one.heartbeats,
+        "pieces": one.pieces,
         "skewed": one.skewed,
         "min_start_us": min(starts, default=None),
         "max_start_us": max(starts, default=None),

@@ -1,8 +1,8 @@
 """From a Kafka value (or a file's line) to the log lines in it and who wrote them.
 
-Shippers wrap lines in JSON, each in its way. The shape is found by looking, never configured:
-every known shape is one function in `_SHAPES`, and what fits none is a line by itself. Values
-are unwrapped recursively, as shippers are chained (a Docker record inside a Fluent Bit one).
+Shippers wrap lines in JSON, each in its way. The shape is found by looking, never configured;
+`collector.envelopes.objects` knows them, and what fits none is a line by itself. Values are
+unwrapped recursively, as shippers are chained (a Docker record inside a Fluent Bit one).
 
 A *heartbeat* is a record that says only that a node's log path is alive:
 `{"mirrorproof": "heartbeat", "node": "node-a", "time": "2026-11-22T15:11:42Z"}`, as a Kafka value
@@ -13,262 +13,284 @@ Nothing here raises, whatever the bytes are.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from collector.envelopes.identities import DECODE_ERRORS, kubernetes_identity
+from collector.envelopes import otlp, otlp_proto, shapes
+from collector.envelopes.binary import is_binary, msgpack_record
+from collector.envelopes.found import (
+    BINARY,
+    MAX_DEPTH,
+    MAX_LINES,
+    MAX_VALUE_BYTES,
+    TOO_DEEP,
+    TOO_LARGE,
+    TOO_MANY,
+    Found,
+    Piece,
+    RawLine,
+)
+from collector.envelopes.identities import (
+    DECODE_ERRORS,
+    attributes_identity,
+    identity_beside,
+    kubernetes_identity,
+)
+from collector.envelopes.prefixes import cri_line, kubectl_prefix, shipper_prefix
+from collector.envelopes.shapes import Envelope, decode_envelope
 from collector.formats.parse import Quarantined
 from collector.records import Identity
 
-MAX_VALUE_BYTES: Final = 1024 * 1024
-"""Largest value that is looked into; Kafka brokers refuse larger ones by default."""
-
-_MAX_DEPTH: Final = 4
-"""Envelopes within envelopes; real chains have two."""
-
 _UNKNOWN: Final = Identity()
-_TOO_LARGE: Final = Quarantined("value too large")
-_SPLIT_LINE: Final = Quarantined("piece of a line that the container runtime split")
-
-
-class RawLine(msgspec.Struct, gc=False):
-    """One line as the proxy wrote it, without newline.
-
-    Attributes:
-        text: The line; bytes that are no UTF-8 are U+FFFD.
-        identity: Who wrote it, as far as the envelope says.
-        time: The shipper's time of the line, as it was written; see `shipper_time_us`.
-    """
-
-    text: str
-    identity: Identity
-    time: object = None
-
-
-class Heartbeat(msgspec.Struct, frozen=True):
-    """The log path of a node was alive.
-
-    Attributes:
-        identity: Node and cluster.
-        time_us: When it was written, µs since the epoch; 0: it does not say.
-    """
-
-    identity: Identity
-    time_us: int
-
-
-Piece = RawLine | Heartbeat | Quarantined
-
-
-class _Envelope(msgspec.Struct, gc=False):
-    """The keys by which shapes are told apart; everything else is skipped while decoding."""
-
-    log: Any = None
-    message: Any = None
-    kubernetes: msgspec.Raw = msgspec.Raw()
-    time: Any = None
-    timestamp: Any = None
-    at_timestamp: Any = msgspec.field(name="@timestamp", default=None)
-    date: Any = None
-    start_time: Any = None
-    mirrorproof: Any = None
-    node: Any = None
-    cluster: Any = None
-
-    def written(self) -> object:
-        """The shipper's time of the line: the container runtime's first, it is nearest."""
-        for value in (self.time, self.timestamp, self.at_timestamp, self.date):
-            if value is not None:
-                return value
-        return None
-
-
-_decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
+_BAD_OTLP: Final = Quarantined("an OTLP batch that cannot be read")
 _decode_text: Final = msgspec.json.Decoder(str).decode
 _decode_items: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
-_cri_line: Final = re.compile(r"(\d{4}-\d\d-\d\dT\S{8,32}) (?:stdout|stderr) ([FP]) ").match
-# `kubectl logs --timestamps` and `--prefix`.
-_stamped_line: Final = re.compile(r"(\d{4}-\d\d-\d\dT\S{8,32}) (?=[\[{])").match
-_kubectl_prefix: Final = re.compile(r"\[pod/([^/\]\s]{1,253})/([^/\]\s]{1,253})\] ").match
+_BLANKS: Final = b" \t\r\n"
+_MARK: Final = b"\xef\xbb\xbf"
+"""UTF-8's byte order mark."""
 
 
-def unwrap(value: bytes, identity: Identity = _UNKNOWN) -> list[Piece]:
-    """The lines in a value, in order; at least one piece, also of an empty value.
+def unwrap(value: bytes, identity: Identity = _UNKNOWN) -> list[Found]:
+    """What is in a value, in order; at least one thing, also of an empty value.
 
     Args:
         value: A Kafka record's value, or one line of a file.
         identity: What is known of the writer without the envelope; the envelope wins.
     """
     if len(value) > MAX_VALUE_BYTES:
-        return [_TOO_LARGE]
-    return _unwrap(value, identity, 0, None)
+        return [TOO_LARGE]
+    found = _unwrap(value, identity, 0)
+    if len(found) > 1:
+        return found if len(found) <= MAX_LINES else [TOO_MANY]
+    return found or [RawLine("", identity)]
 
 
-def _unwrap(value: bytes, identity: Identity, depth: int, time: object) -> list[Piece]:
+def _unwrap(value: bytes, identity: Identity, depth: int) -> list[Found]:
     first = value[:1]
-    if depth < _MAX_DEPTH:
-        if first == b"{":
-            found = _unwrap_object(value, identity, depth, time)
-        elif first == b'"':
-            found = _unwrap_quoted(value, identity, depth)
-        elif value[:2] == b"[{":
-            found = _unwrap_array(value, identity, depth)
-        else:
-            found = None
-        if found is not None:
-            return found
-    return _lines(value.decode("utf-8", "replace"), identity, depth, time)
+    if first == b"{":
+        return _unwrap_object(value, identity, depth, None, "")
+    if first == b"[" and value[1:2].isdigit():  # Istio's text format: the common case
+        return _lines(value.decode("utf-8", "replace"), identity, depth, None, "")
+    found: list[Found] | None = None
+    if first == b'"':
+        found = _unwrap_quoted(value, identity, depth)
+    elif first == b"[":
+        found = _unwrap_array(value, identity, depth)
+    elif first == otlp_proto.FIRST_BYTE and (batch := otlp_proto.decode(value)) is not None:
+        found = _unwrap_otlp(batch, identity, depth)
+    elif first in _BLANKS or value[:3] == _MARK:
+        plain = value.removeprefix(_MARK).lstrip(_BLANKS)
+        found = _unwrap(plain, identity, depth) if plain[:1] in (b"{", b"[", b'"') else None
+    elif is_binary(value):
+        found = _unwrap_binary(value, identity, depth)
+    if found is not None:
+        return found
+    return _lines(value.decode("utf-8", "replace"), identity, depth, None, "")
 
 
 def _unwrap_object(
-    value: bytes, identity: Identity, depth: int, time: object
-) -> list[Piece] | None:
-    """A JSON object by its shape, or None when it is none or of no known shape."""
+    value: bytes, identity: Identity, depth: int, time: object, stream: str
+) -> list[Found]:
+    """A JSON object by its shape; one of no known shape, or broken, is a line."""
+    if depth >= MAX_DEPTH:
+        return [TOO_DEEP]
     try:
-        envelope = _decode_envelope(value)
+        envelope = decode_envelope(value)
     except DECODE_ERRORS:
-        return _unwrap_repaired(value, identity, depth, time)
+        return _unwrap_broken(value, identity, depth, time, stream)
     if envelope.kubernetes:
         identity = kubernetes_identity(bytes(envelope.kubernetes), identity)
-    for shape in _SHAPES:
-        found = shape(envelope, value, identity, depth)
-        if found is not None:
-            return found
-    return None
+    if envelope.orchestrator:
+        identity = kubernetes_identity(bytes(envelope.orchestrator), identity)
+    text = envelope.line()
+    if text is not None:
+        if not identity.pod:
+            identity = identity_beside(value, identity)
+        return _line_in_key(envelope, value, text, identity, depth)
+    if envelope.mirrorproof == "heartbeat":
+        return [shapes.heartbeat(envelope, identity)]
+    if envelope.resource_logs:
+        return _unwrap_otlp_json(value, identity, depth)
+    if envelope.start_time is not None:
+        return _lifted(envelope, value, identity, time, stream)
+    return _unwrap_other(envelope, value, identity, depth, time, stream)
 
 
-def _unwrap_repaired(
-    value: bytes, identity: Identity, depth: int, time: object
-) -> list[Piece] | None:
-    """A second try for an object with bytes that are no UTF-8, which Envoy does log."""
-    repaired = value.decode("utf-8", "replace").encode()
-    if repaired == value:
-        return None
-    return _unwrap(repaired, identity, depth + 1, time)
+def _unwrap_broken(
+    value: bytes, identity: Identity, depth: int, time: object, stream: str
+) -> list[Found]:
+    """What begins as an object and is none: several a value, or with bytes that are no UTF-8.
 
-
-def _heartbeat(
-    envelope: _Envelope, _value: bytes, identity: Identity, _depth: int
-) -> list[Piece] | None:
-    if envelope.mirrorproof != "heartbeat":
-        return None
-    node = envelope.node if isinstance(envelope.node, str) else identity.node
-    cluster = envelope.cluster if isinstance(envelope.cluster, str) else identity.cluster
-    alive = Identity(node=node, cluster=cluster)
-    return [Heartbeat(alive, shipper_time_us(envelope.written()))]
+    Envoy does log such bytes.
+    """
+    text = value.decode("utf-8", "replace")
+    if "\n" in text.rstrip("\r\n"):
+        return _lines(text, identity, depth + 1, time, stream)
+    repaired = text.encode()
+    if repaired != value:
+        return _unwrap_object(repaired, identity, depth + 1, time, stream)
+    return [RawLine(text.rstrip("\r\n"), identity, time, stream)]
 
 
 def _line_in_key(
-    envelope: _Envelope, _value: bytes, identity: Identity, depth: int
-) -> list[Piece] | None:
+    envelope: Envelope, value: bytes, text: str, identity: Identity, depth: int
+) -> list[Found]:
     """Fluent Bit, Fluentd, Docker (`log`); Filebeat, Vector, Logstash, plain CRI (`message`)."""
-    text = envelope.log if isinstance(envelope.log, str) else envelope.message
-    if not isinstance(text, str):
-        return None
-    if envelope.start_time is not None:
-        return None  # an access log of its own that has a key of that name
-    return _lines(text, identity, depth, envelope.written())
+    stream = envelope.stream if isinstance(envelope.stream, str) else ""
+    if envelope.logtag == "P":
+        return [Piece(text.rstrip("\r\n"), identity, envelope.written(), stream)]
+    if stream and text[-1:] != "\n" and shapes.is_docker_piece(envelope, value, text):
+        return [Piece(text, identity, envelope.written(), stream, unsure=True)]
+    return _lines(text, identity, depth + 1, envelope.written(), stream)
 
 
-def _lifted_fields(
-    envelope: _Envelope, value: bytes, identity: Identity, _depth: int
-) -> list[Piece] | None:
+def _lifted(
+    envelope: Envelope, value: bytes, identity: Identity, time: object, stream: str
+) -> list[Found]:
     """A JSON access log: bare, or with its keys lifted into the envelope (`merge_log`)."""
-    if envelope.start_time is None:
-        return None
-    return [RawLine(value.decode("utf-8", "replace").strip(), identity, envelope.written())]
+    if not identity.pod:
+        identity = identity_beside(value, identity, lifted=True)
+    if not shapes.is_enveloped(envelope):
+        text = value.decode("utf-8", "replace").strip()
+        return [RawLine(text, identity, time, stream)]
+    if isinstance(envelope.stream, str):
+        stream = envelope.stream
+    text = envelope.kept_line() or shapes.without_envelope(value)
+    return [RawLine(text, identity, envelope.written(), stream)]
 
 
-_Shape = Callable[[_Envelope, bytes, Identity, int], "list[Piece] | None"]
-_SHAPES: Final[tuple[_Shape, ...]] = (_heartbeat, _line_in_key, _lifted_fields)
+def _unwrap_other(
+    envelope: Envelope,
+    value: bytes,
+    identity: Identity,
+    depth: int,
+    time: object,
+    stream: str,
+) -> list[Found]:
+    """Shapes that are rare, and objects that are no envelope."""
+    inner = shapes.inner_object(value)
+    if inner is None:
+        if not identity.pod:
+            identity = identity_beside(value, identity, lifted=True)
+        text = value.decode("utf-8", "replace").strip()
+        return [RawLine(text, identity, time, stream)]
+    if not identity.pod:
+        identity = identity_beside(value, identity)
+    written = envelope.written()
+    if isinstance(inner, str):  # GELF
+        identity = shapes.gelf_identity(value, identity)
+        return _lines(inner, identity, depth + 1, written, stream)
+    return _unwrap_object(inner, identity, depth + 1, time if written is None else written, stream)
 
 
-def _unwrap_quoted(value: bytes, identity: Identity, depth: int) -> list[Piece] | None:
+def _unwrap_otlp_json(value: bytes, identity: Identity, depth: int) -> list[Found]:
+    try:
+        return _unwrap_otlp(otlp.decode_json(value), identity, depth)
+    except DECODE_ERRORS:
+        return [_BAD_OTLP]
+
+
+def _unwrap_otlp(batch: otlp.Logs, identity: Identity, depth: int) -> list[Found]:
+    found: list[Found] = []
+    for entry in otlp.entries(batch):
+        who = attributes_identity(entry.resource.items(), identity)
+        who = attributes_identity(entry.attributes.items(), who)
+        stream = str(entry.attributes.get("log.iostream") or entry.attributes.get("stream") or "")
+        time = entry.time or None
+        if entry.attributes.get("logtag") == "P":
+            found.append(Piece(entry.body, who, time, stream))
+        else:
+            found += _lines(entry.body, who, depth + 1, time, stream)
+        if len(found) > MAX_LINES:
+            return [TOO_MANY]
+    return found
+
+
+def _unwrap_quoted(value: bytes, identity: Identity, depth: int) -> list[Found] | None:
     """A JSON string: OpenTelemetry's `raw` encoding of a text body."""
     try:
         text = _decode_text(value)
     except DECODE_ERRORS:
         return None
-    return _lines(text, identity, depth, None)
+    return _lines(text, identity, depth + 1, None, "")
 
 
-def _unwrap_array(value: bytes, identity: Identity, depth: int) -> list[Piece] | None:
+def _unwrap_array(value: bytes, identity: Identity, depth: int) -> list[Found] | None:
     """A JSON array of records, as some HTTP bridges batch them."""
     try:
         items = _decode_items(value)
     except DECODE_ERRORS:
         return None
-    return [piece for item in items for piece in _unwrap(bytes(item), identity, depth + 1, None)]
+    if depth >= MAX_DEPTH:
+        return [TOO_DEEP]
+    if len(items) > MAX_LINES:
+        return [TOO_MANY]
+    return [found for item in items for found in _unwrap(bytes(item), identity, depth + 1)]
 
 
-def _lines(text: str, identity: Identity, depth: int, time: object) -> list[Piece]:
+def _unwrap_binary(value: bytes, identity: Identity, depth: int) -> list[Found]:
+    record = msgpack_record(value)
+    return [BINARY] if record is None else _unwrap_object(record, identity, depth + 1, None, "")
+
+
+def _lines(text: str, identity: Identity, depth: int, time: object, stream: str) -> list[Found]:
     """The lines of a text; one that is an envelope again is unwrapped."""
     text = text.rstrip("\r\n")
     if "\n" not in text:
-        return _line(text, identity, depth, time)
+        return _line(text, identity, depth, time, stream)
+    if text.count("\n") > MAX_LINES:
+        return [TOO_MANY]
     parts = (part.rstrip("\r") for part in text.split("\n"))
-    return [piece for part in parts if part for piece in _line(part, identity, depth, time)]
+    return [found for part in parts if part for found in _line(part, identity, depth, time, stream)]
 
 
-def _line(text: str, identity: Identity, depth: int, time: object) -> list[Piece]:
+def _line(text: str, identity: Identity, depth: int, time: object, stream: str) -> list[Found]:
     first = text[:1]
-    if first == "[" and text[1:5] == "pod/" and depth < _MAX_DEPTH:
-        return _prefixed(text, identity, depth, time)
-    if first == "[" or depth >= _MAX_DEPTH:  # Istio's text format: the common case
-        return [RawLine(text, identity, time)]
+    if first == "[":
+        if text[1:5] == "pod/":
+            return _prefixed(text, identity, depth, time, stream)
+        return [RawLine(text, identity, time, stream)]  # Istio's text format: the common case
     if first == "{":
-        if '"start_time"' in text:  # an access log; quotes within its strings are escaped
-            return [RawLine(text, identity, time)]
-        return _inner_object(text, identity, depth, time)
-    cri = _cri_line(text) if first in "12" and first else None
+        # An access log: quotes within its strings are escaped. Objects in it make it another.
+        if identity.pod and '"start_time"' in text and text.find("{", 1) < 0:
+            return [RawLine(text, identity, time, stream)]
+        value = text.encode("utf-8", "replace")
+        return _unwrap_object(value, identity, depth, time, stream)
+    if first in _NUMERALS and first:
+        return _dated(text, identity, depth, time, stream)
+    return [RawLine(text, identity, time, stream)]
+
+
+_NUMERALS: Final = "12"
+"""The first digits of years."""
+
+
+def _dated(text: str, identity: Identity, depth: int, time: object, stream: str) -> list[Found]:
+    """A line that begins with a time: a container runtime's, or with a shipper's prefix."""
+    cri = cri_line(text)
     if cri is None:
-        stamped = _stamped_line(text) if first in "12" and first else None
-        if stamped is not None:
-            return _line(text[stamped.end() :], identity, depth + 1, stamped[1])
-        return [RawLine(text, identity, time)]
-    if cri[2] == "P":
-        return [_SPLIT_LINE]
-    return _line(text[cri.end() :], identity, depth + 1, cri[1])
+        prefix = shipper_prefix(text)
+        if prefix is None:
+            return [RawLine(text, identity, time, stream)]
+        if depth >= MAX_DEPTH:
+            return [TOO_DEEP]
+        return _line(text[prefix.end() :], identity, depth + 1, prefix[1], stream)
+    rest = text[cri.end() :]
+    if cri[3] == "P":
+        return [Piece(rest, identity, cri[1], cri[2])]
+    if depth >= MAX_DEPTH:
+        return [TOO_DEEP]
+    return _line(rest, identity, depth + 1, cri[1], cri[2])
 
 
-def _prefixed(text: str, identity: Identity, depth: int, time: object) -> list[Piece]:
+def _prefixed(text: str, identity: Identity, depth: int, time: object, stream: str) -> list[Found]:
     """A line of `kubectl logs --prefix`, which names its pod."""
-    prefix = _kubectl_prefix(text)
+    prefix = kubectl_prefix(text)
     if prefix is None:
-        return [RawLine(text, identity, time)]
+        return [RawLine(text, identity, time, stream)]
+    if depth >= MAX_DEPTH:
+        return [TOO_DEEP]
     named = msgspec.structs.replace(identity, pod=prefix[1], container=prefix[2])
-    return _line(text[prefix.end() :], named, depth + 1, time)
-
-
-def _inner_object(text: str, identity: Identity, depth: int, time: object) -> list[Piece]:
-    """A line that begins as JSON: an envelope within, or the line itself."""
-    value = text.encode("utf-8", "replace")
-    found = _unwrap_object(value, identity, depth + 1, time)
-    return [RawLine(text, identity, time)] if found is None else found
-
-
-def shipper_time_us(value: object) -> int:
-    """A shipper's time in µs since the epoch, from any of its notations; 0: none.
-
-    RFC 3339 text (without zone: UTC), or a number of seconds, ms, µs or ns since the epoch.
-    """
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-            if moment.tzinfo is None:
-                moment = datetime.fromisoformat(value + "+00:00")
-            return int(moment.timestamp() * 1_000_000)
-        except (ValueError, OverflowError):
-            return 0
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0
-    # The magnitude tells the unit for every time after 1973.
-    for limit, factor in ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (1e20, 1e-3)):
-        if 0 <= value < limit:
-            return int(value * factor)
-    return 0
+    return _line(text[prefix.end() :], named, depth + 1, time, stream)

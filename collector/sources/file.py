@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from collector.envelopes.unwrap import MAX_VALUE_BYTES
+from collector.envelopes.found import MAX_VALUE_BYTES
 from collector.errors import InputError
 from collector.sources.protocol import Bounds, Partition, Polled, Record
 

@@ -211,4 +211,8 @@ def _ignore(_offsets: object, _outcome: object) -> None:
 
 def _record(raw: Any) -> Record:
     timestamp_ms = raw.timestamp
-    return Record(raw.offset, timestamp_ms * 1000 if timestamp_ms > 0 else 0, raw.value or b"")
+    timestamp_us = timestamp_ms * 1000 if timestamp_ms > 0 else 0
+    if not raw.key and not raw.headers:
+        return Record(raw.offset, timestamp_us, raw.value or b"")
+    headers = tuple((name, value or b"") for name, value in raw.headers)
+    return Record(raw.offset, timestamp_us, raw.value or b"", raw.key or b"", headers)

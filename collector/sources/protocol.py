@@ -36,11 +36,15 @@ class Record(msgspec.Struct, gc=False):
         offset: Its position in the partition.
         timestamp_us: Its time as Kafka has it, µs since the epoch; 0: it has none.
         value: Its bytes; empty for a record without value.
+        key: Its key; empty for a record without one.
+        headers: Names and values, in their order; a value may be empty.
     """
 
     offset: int
     timestamp_us: int
     value: bytes
+    key: bytes = b""
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class Bounds(NamedTuple):

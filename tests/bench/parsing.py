@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from collector.batch import Batch, Reader, Watch
-from collector.envelopes.unwrap import RawLine, unwrap
+from collector.batch import Batch, Watch
+from collector.envelopes.found import RawLine
+from collector.envelopes.unwrap import unwrap
 from collector.formats.parse import parse_line
 from collector.hosts import HostTable
+from collector.poison import PoisonLimits
+from collector.reader import Reader
 from collector.records import Identity
 from collector.sources.protocol import Partition, Record
 from tests import recordings
@@ -55,7 +58,7 @@ def _parse_all(values: list[bytes]) -> None:
 def make_reader() -> tuple[Reader, Watch]:
     """A reader as the collector has it, watching the recordings' host."""
     identity = Identity()
-    return Reader(b"s" * 32, ("istio-proxy",), lambda _: identity, 1_000), Watch(
+    return Reader(b"s" * 32, ("istio-proxy",), lambda _: identity, PoisonLimits()), Watch(
         HostTable([HOST]), 1
     )
 

@@ -8,8 +8,8 @@ from threading import Barrier, Thread
 import pytest
 from sqlalchemy import Engine, Table, func, insert, select
 
-from collector.batch import Batch, Reader, Watch
-from collector.db import positions
+from collector.batch import Batch, Watch
+from collector.db import pieces, positions
 from collector.db.dimensions import Dimensions
 from collector.db.engine import open_engine, reading, writing
 from collector.db.policies import (
@@ -29,6 +29,7 @@ from collector.db.tables import (
     instance,
     node_life,
     observation,
+    piece,
     pod,
     policy_version,
     position,
@@ -38,6 +39,7 @@ from collector.db.writes import Writer
 from collector.errors import Fenced, RowRefused
 from collector.hosts import HostTable
 from collector.poison import PoisonLimits
+from collector.reader import Reader
 from collector.records import Identity
 from collector.redact import PathRedactor
 from collector.sources.protocol import Bounds, Partition, Record
@@ -111,6 +113,41 @@ def test_a_batch_writes_rows_batch_and_position_together(engine: Engine, writer:
     assert rows(engine, node_life) == [
         {"cluster": "", "node": "node-a", "seen_us": START_US + 4000}
     ]
+
+
+def test_pieces_of_a_line_wait_in_the_database(engine: Engine, writer: Writer) -> None:
+    """Written with the batch they came in, given to whoever claims, and gone with their line."""
+    held = claimed(engine)
+    line = client_line("id-1", path="/" + "x" * 40_000)
+    parts = line[:16_384], line[16_384:32_768] + "é", line[32_768:]
+    first, second = (f"2026-11-22T15:11:42.{n}Z stdout P {parts[n]}".encode() for n in (0, 1))
+    last = f"2026-11-22T15:11:42.2Z stdout F {parts[2]}".encode()
+
+    writer.write([read(first, second)], {P0: held}, NOW_US)
+
+    with writing(engine) as connection:
+        waiting = pieces.waiting(connection, P0, 2)
+        assert pieces.waiting(connection, P1, 2) == []
+    assert [(one.place, one.text) for one in waiting] == [((0, 0), parts[0]), ((1, 0), parts[1])]
+    assert [one["pieces"] for one in rows(engine, batch)] == [2]
+    reader = Reader(b"secret", (), lambda _: Identity(), PoisonLimits())
+    reader.forget(P0, waiting, NOW_US)
+    end = reader.read(P0, 2, [Record(2, NOW_US, last)], WATCH, NOW_US)
+    writer.write([end], {P0: held}, NOW_US)
+    assert (count(engine, piece), count(engine, observation)) == (0, 1)
+    assert sorted(one["pieces"] for one in rows(engine, batch)) == [-2, 2]
+
+
+def test_pieces_that_will_be_read_again_are_forgotten(engine: Engine, writer: Writer) -> None:
+    """An operator who goes back in a partition meets no pieces of what was read before."""
+    held = claimed(engine)
+    values = [f"2026-11-22T15:11:42.{n}Z stdout P [2026{n}".encode() for n in range(3)]
+    writer.write([read(*values)], {P0: held}, NOW_US)
+
+    with writing(engine) as connection:
+        assert [one.place for one in pieces.waiting(connection, P0, 1)] == [(0, 0)]
+
+    assert count(engine, piece) == 1
 
 
 def test_a_row_holds_what_the_line_says(engine: Engine, writer: Writer) -> None:

@@ -8,11 +8,11 @@ from threading import Event
 import pytest
 from sqlalchemy import Engine, func, select
 
-from collector.batch import Batch, Reader
+from collector.batch import Batch
 from collector.db import positions
 from collector.db.engine import open_engine, reading, writing
 from collector.db.policies import PolicyRecord, record_versions
-from collector.db.tables import batch, instance, observation, position
+from collector.db.tables import batch, instance, observation, position, quarantine
 from collector.db.writes import Writer
 from collector.errors import Retryable, UsageError
 from collector.health import Health
@@ -21,6 +21,7 @@ from collector.lag import LagCheck
 from collector.ownership import Ownership
 from collector.pending import Pending
 from collector.poison import PoisonLimits
+from collector.reader import Reader
 from collector.records import Identity
 from collector.redact import PathRedactor
 from collector.sources.protocol import Partition, RecordSource
@@ -161,6 +162,37 @@ def test_lines_of_all_partitions_are_stored_once(bench: TestBench) -> None:
     assert bench.ids() == bench.expected()
     assert (bench.at(P0).next_offset, bench.at(P1).next_offset) == (5, 2)
     assert bench.broker.hints == {P0: 5, P1: 2}
+
+
+def test_pieces_of_a_line_are_joined_by_the_next_collector(bench: TestBench) -> None:
+    """The first one died between the pieces; their offsets were written as they came."""
+    line = client_line("id-1", path="/" + "x" * 30_000)
+    bench.number = 1
+    bench.broker.append(P0, f"2026-11-22T15:11:42.0Z stdout P {line[:16_384]}".encode())
+    bench.turn(bench.collector("first"))
+    assert (bench.ids(), bench.at().next_offset) == ([], 1)
+
+    bench.broker.append(P0, f"2026-11-22T15:11:42.1Z stdout F {line[16_384:]}".encode())
+    bench.turn(bench.collector("second"))
+
+    assert bench.ids() == bench.expected()
+
+
+def test_a_piece_whose_rest_does_not_come_is_quarantined(bench: TestBench) -> None:
+    """Also where nothing comes any more; every record is still counted once."""
+    bench.broker.append(P0, b"2026-11-22T15:11:42.0Z stdout P [2026")
+    collector = bench.collector()
+    bench.turn(collector)
+
+    bench.clock.advance(61)
+    bench.turn(collector)
+
+    with reading(bench.engine) as connection:
+        (bad,) = connection.execute(select(quarantine)).all()
+        sums = func.sum(batch.c.read), func.sum(batch.c.ignored), func.sum(batch.c.quarantined)
+        assert connection.execute(select(*sums)).one() == (1, 0, 1)
+    assert (bad.record_offset, "rest did not come" in bad.reason) == (0, True)
+    assert bench.at().next_offset == 1
 
 
 def test_the_next_collector_reads_on_where_the_database_says(bench: TestBench) -> None:

@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from collector.envelopes.unwrap import RawLine, unwrap
+from collector.envelopes.found import RawLine
+from collector.envelopes.unwrap import unwrap
 from collector.formats.parse import parse_line
 from collector.observation import observe
 from collector.records import AccessLog, Identity

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.envelopes.unwrap import RawLine, unwrap
+from collector.envelopes.found import RawLine
+from collector.envelopes.unwrap import unwrap
 from collector.formats.parse import parse_line
 from collector.records import AccessLog
 from verifier.check.reduce import lines_of

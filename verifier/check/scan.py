@@ -10,7 +10,9 @@ from typing import Final
 
 import msgspec
 
-from collector.envelopes.unwrap import RawLine, unwrap
+from collector.envelopes.found import Piece, RawLine
+from collector.envelopes.joining import Given, HeldPiece, Joiner, stream_of
+from collector.envelopes.unwrap import unwrap
 from collector.formats.parse import Ignored, Quarantined, parse_line
 from collector.observation import Observation, observe
 from collector.records import AccessLog, Identity
@@ -23,6 +25,7 @@ _SAMPLES: Final = 5
 _SECRET: Final = b""  # keys never leave the process: nobody can aim at them
 
 
+_NEVER_US: Final = 2**62
 _WRAPPED: Final = frozenset((b"{", b"p"))  # a JSON array; `[pod/…] ` of kubectl
 
 
@@ -84,6 +87,7 @@ class Scanner:
         self._stretches: list[Stretch] = []
         self._numbers: dict[Kind, int] = {}
         self._known: Final = Kinds()
+        self._joiner = Joiner()
         self._identities: Final = [Identity(pod=source.pod) for source in sources]
 
     def scan(self, task: tuple[int, Chunk]) -> ChunkReport:
@@ -97,12 +101,14 @@ class Scanner:
         source = self._identities[chunk.source]
         lines = read_chunk(self._sources[chunk.source], chunk)
         report.lines = len(lines)
+        self._joiner = Joiner()
         for index, line in enumerate(lines):
             if line[:1] == b"[" and line[-1:] != b"\r" and line[1:2] not in _WRAPPED:
                 text = line.decode("utf-8", "replace")
                 self._take(report, text, source, chunk.source, number, index)
             elif line.strip():
                 self._take_wrapped(report, line, source, number, index)
+        self._give_up(report, self._joiner.expire(_NEVER_US, 0))
         self._write()
         report.stretches = dict(enumerate(self._stretches))
         return report
@@ -111,16 +117,30 @@ class Scanner:
         self, report: ChunkReport, line: bytes, source: Identity, chunk: int, index: int
     ) -> None:
         """Counts and stores what a shipper's record holds."""
-        for piece in unwrap(line, source):
-            if isinstance(piece, RawLine):
-                if piece.identity is not source and piece.identity.pod != source.pod:
+        for item, found in enumerate(unwrap(line, source)):
+            if isinstance(found, RawLine):
+                if found.identity is not source and found.identity.pod != source.pod:
                     report.shipped = True
-                pod = piece.identity
-                self._take(report, piece.text, pod, pod, chunk, index)
-            elif isinstance(piece, Quarantined):
-                self._refuse(report, index, piece.reason)
+                pod, text = found.identity, found.text
+                joined = self._joiner.join(found) if self._joiner else None
+                if joined is not None:
+                    self._give_up(report, joined.given)
+                    text = joined.line.text
+                self._take(report, text, pod, pod, chunk, index)
+            elif isinstance(found, Quarantined):
+                self._refuse(report, index, found.reason)
             else:
                 report.other += 1
+                if isinstance(found, Piece):
+                    stream, time = stream_of(found), str(found.time)
+                    piece = HeldPiece(index, item, stream, time, found.text, 0)
+                    self._give_up(report, self._joiner.hold(piece, 0))
+
+    def _give_up(self, report: ChunkReport, given: list[Given]) -> None:
+        """Counts pieces of lines whose rest did not come, which counted as no access log."""
+        for one in given:
+            report.other -= 1
+            self._refuse(report, one.piece.offset, one.why.reason)
 
     def _refuse(self, report: ChunkReport, index: int, reason: str) -> None:
         """Counts a line that cannot be read."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from collector.batch import MAX_SKEW_US, Batch, Reader, Watch
+from collector.batch import Batch, Watch
 from collector.hosts import HostTable
 from collector.poison import PoisonLimits
+from collector.reader import MAX_SKEW_US, Reader
 from collector.records import Identity
 from collector.sources.protocol import Partition, Record
 from tests.lines import HOST, START_US, client_line, shipped

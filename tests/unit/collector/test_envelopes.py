@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.envelopes.unwrap import (
+from collector.envelopes.found import (
     MAX_VALUE_BYTES,
+    Found,
     Heartbeat,
-    Piece,
     RawLine,
     shipper_time_us,
-    unwrap,
 )
+from collector.envelopes.unwrap import unwrap
 from collector.formats.parse import Quarantined
 from collector.records import Identity
 
@@ -55,7 +55,7 @@ def value(**fields: object) -> bytes:
     return json.dumps(fields).encode()
 
 
-def lines(found: list[Piece]) -> list[tuple[str, Identity]]:
+def lines(found: list[Found]) -> list[tuple[str, Identity]]:
     """What was found, which must be lines and nothing else."""
     assert all(isinstance(piece, RawLine) for piece in found)
     return [(piece.text, piece.identity) for piece in found]
@@ -108,10 +108,10 @@ def test_a_json_access_log_is_a_line_and_no_envelope(record: bytes) -> None:
 
 
 def test_lifted_fields_keep_the_identity_of_their_envelope() -> None:
-    """With `merge_log` the whole value is the access log and still names its pod."""
+    """With `merge_log` the line is its own fields, the same however it is shipped again."""
     record = value(start_time="2026-11-22T15:11:42.9Z", kubernetes=FLUENT_BIT)
 
-    assert lines(unwrap(record)) == [(record.decode(), POD)]
+    assert lines(unwrap(record)) == [('{"start_time":"2026-11-22T15:11:42.9Z"}', POD)]
 
 
 def test_the_envelope_wins_over_what_the_topic_says() -> None:

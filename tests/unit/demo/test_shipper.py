@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from collector.envelopes.unwrap import Heartbeat, RawLine, unwrap
+from collector.envelopes.found import Heartbeat, RawLine
+from collector.envelopes.unwrap import unwrap
 from collector.records import Identity
 from verifier.demo.pods import FORECASTS
 from verifier.demo.shipper import render_heartbeat, render_record

@@ -1,0 +1,250 @@
+"""Reads the records of a partition into batches. Pure, but for what it remembers of a partition.
+
+It remembers how much poison came in a row, and the pieces of lines that wait for their rest; both
+begin anew with `forget`, at the offset that the database has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from collector.batch import Batch, Seen, Watch, poison_of
+from collector.envelopes import paths
+from collector.envelopes.found import Found, Heartbeat, Piece, RawLine, shipper_time_us
+from collector.envelopes.joining import Given, HeldPiece, Joiner, Place, identity_of, stream_of
+from collector.envelopes.unwrap import unwrap
+from collector.formats.parse import Ignored, Quarantined, parse_line
+from collector.observation import observe
+from collector.poison import PoisonLimits, Toll
+from collector.records import AccessLog, Identity
+from collector.redact import scrub
+from collector.sources.protocol import Partition, Record
+
+MAX_SKEW_US: Final = 60_000_000
+"""An end time further than this after its record's time is a wrong clock, not the future."""
+_NUL: Final = "holds a NUL, which no proxy writes: the log was damaged"
+
+
+class Reader:
+    """Reads records into batches.
+
+    Args:
+        secret: Key of the request keys, shared by all replicas.
+        containers: Containers whose lines count; empty: all.
+        identity_of: What is known of the writers of a partition's lines, without envelopes.
+        limits: When poison stops a partition.
+    """
+
+    def __init__(
+        self,
+        secret: bytes,
+        containers: Iterable[str],
+        identity_of: Callable[[Partition], Identity],
+        limits: PoisonLimits,
+    ) -> None:
+        self._secret = secret
+        self._containers = frozenset(containers)
+        self._identity_of = identity_of
+        self._limits = limits
+        self._tolls: dict[Partition, Toll] = {}
+        self._joiners: dict[Partition, Joiner] = {}
+
+    def forget(self, partition: Partition, held: Iterable[HeldPiece] = (), now_us: int = 0) -> None:
+        """Begins anew with a partition that is read again: counts no poison, knows these pieces.
+
+        Args:
+            partition: Which one.
+            held: The pieces that wait in it, in the order of their offsets.
+            now_us: Wall clock.
+        """
+        self._tolls.pop(partition, None)
+        self._joiners[partition] = Joiner(held, now_us)
+
+    def read(
+        self, partition: Partition, offset: int, records: list[Record], watch: Watch, now_us: int
+    ) -> Batch:
+        """One batch of these records, which follow each other.
+
+        It ends early, with a `stop_reason`, when too much poison came for too long.
+
+        Args:
+            partition: Whose records.
+            offset: The first one to read; records may begin later, where Kafka has gaps.
+            records: In the order of their offsets.
+            watch: What is looked for.
+            now_us: Wall clock.
+        """
+        batch = Batch(partition, offset, offset, watch.policy_version_id)
+        joiner = self._joiners.setdefault(partition, Joiner())
+        toll = self._tolls.setdefault(partition, Toll())
+        counted = record_us = 0
+        for record in records:
+            before, poison = batch.read, len(batch.poison)
+            record_us = min(record.timestamp_us or now_us, now_us)
+            self._read_record(batch, record, _Moment(watch, joiner, record_us, now_us))
+            batch.records += 1
+            batch.to_offset = record.offset + 1
+            if len(batch.poison) == poison:
+                continue
+            toll.add_good(before - counted, self._limits)
+            counted = batch.read
+            # Pieces that are given up now are of other records.
+            bad = min(len(batch.poison) - poison, counted - before)
+            why = toll.add_bad(counted - before, bad, self._limits)
+            if why:
+                batch.stop_reason = f"{why}; the last one: {batch.poison[-1].reason}"
+                break
+        toll.add_good(batch.read - counted, self._limits)
+        _close(batch, joiner, record_us, now_us)
+        if batch.stop_reason:
+            del self._joiners[partition]  # whoever reads on begins with what is written
+        return batch
+
+    def expire(self, partition: Partition, offset: int, watch: Watch, now_us: int) -> Batch | None:
+        """A batch without records that gives up pieces whose rest did not come; None: no need.
+
+        Args:
+            partition: Which one.
+            offset: The next one to read.
+            watch: What is looked for.
+            now_us: Wall clock.
+        """
+        joiner = self._joiners.get(partition)
+        if not joiner:  # there is none, or it holds nothing: nearly always
+            return None
+        batch = Batch(partition, offset, offset, watch.policy_version_id)
+        _close(batch, joiner, 0, now_us)
+        return batch if batch.unheld else None
+
+    def _read_record(self, batch: Batch, record: Record, moment: _Moment) -> None:
+        identity = self._identity_of(batch.partition)
+        if record.headers or record.key:
+            identity = paths.of_record(identity, record.key, record.headers)
+        for item, found in enumerate(unwrap(record.value, identity)):
+            batch.read += 1
+            place = record.offset, item
+            if isinstance(found, RawLine):
+                joined = moment.joiner.join(found) if moment.joiner else None
+                if joined is None:
+                    self._read_line(batch, place, found, parse_line(found.text), moment)
+                else:
+                    _give_up(batch, joined.given)
+                    self._read_line(batch, place, joined.line, joined.log, moment)
+            else:
+                self._read_other(batch, place, found, (record.value, identity), moment)
+
+    def _read_other(
+        self,
+        batch: Batch,
+        place: Place,
+        found: Found,
+        source: tuple[bytes, Identity],
+        moment: _Moment,
+    ) -> None:
+        if isinstance(found, Piece):
+            self._read_piece(batch, place, found, moment)
+        elif isinstance(found, Heartbeat):
+            batch.ignored += 1
+            batch.heartbeats += 1
+            alive_us = min(found.time_us or moment.record_us, moment.record_us)
+            _see_node(batch, found.identity, alive_us)
+        elif isinstance(found, Quarantined):
+            value, who = source
+            batch.poison.append(poison_of(value, found.reason, *place, moment.record_us, who))
+
+    def _counts(self, pod: Identity) -> bool:
+        """Whether lines of this container are looked at."""
+        return not (pod.container and self._containers) or pod.container in self._containers
+
+    def _read_piece(self, batch: Batch, place: Place, piece: Piece, moment: _Moment) -> None:
+        stream = stream_of(piece)
+        if piece.unsure and not moment.joiner.holds(stream):
+            log = parse_line(piece.text)
+            if isinstance(log, AccessLog):
+                line = RawLine(piece.text, piece.identity, piece.time, piece.stream)
+                self._read_line(batch, place, line, log, moment)
+                return
+        batch.ignored += 1
+        if not self._counts(piece.identity):
+            return
+        time = "" if piece.time is None else scrub(str(piece.time))
+        held = HeldPiece(*place, stream, time, piece.text, moment.record_us)
+        _give_up(batch, moment.joiner.hold(held, moment.now_us))
+        if piece.identity.node:
+            _see_node(batch, piece.identity, moment.alive_us(piece.time))
+
+    def _read_line(
+        self,
+        batch: Batch,
+        place: Place,
+        line: RawLine,
+        log: AccessLog | Ignored | Quarantined,
+        moment: _Moment,
+    ) -> None:
+        pod = line.identity
+        if not self._counts(pod):
+            batch.ignored += 1
+        elif isinstance(log, AccessLog):
+            _see_time(batch, pod, log.end_us, moment.record_us)
+            observation = observe(log, line.text, pod, moment.watch.hosts, self._secret)
+            if observation is None:
+                batch.ignored += 1
+            elif "\0" in line.text:
+                value = line.text.encode("utf-8", "replace")
+                batch.poison.append(poison_of(value, _NUL, *place, moment.record_us, pod))
+            else:
+                batch.seen.append(Seen(*place, observation, line.text))
+        elif isinstance(log, Ignored):
+            batch.ignored += 1
+            if pod.node:
+                _see_node(batch, pod, moment.alive_us(line.time))
+        else:
+            value = line.text.encode("utf-8", "replace")
+            batch.poison.append(poison_of(value, log.reason, *place, moment.record_us, pod))
+
+
+class _Moment(NamedTuple):
+    """What is the same for all lines of a record."""
+
+    watch: Watch
+    joiner: Joiner
+    record_us: int
+    now_us: int
+
+    def alive_us(self, written: object) -> int:
+        """When a line showed that its log is alive: by the shipper's time of it."""
+        return min(shipper_time_us(written) or self.record_us, self.record_us)
+
+
+def _close(batch: Batch, joiner: Joiner, record_us: int, now_us: int) -> None:
+    """What becomes of pieces at the end of a batch."""
+    if joiner:
+        _give_up(batch, joiner.expire(record_us, now_us))
+    batch.held, batch.unheld = joiner.changes()
+
+
+def _give_up(batch: Batch, given: Iterable[Given]) -> None:
+    """Pieces that counted as ignored count as quarantined."""
+    for one in given:
+        value, piece = one.piece.text.encode("utf-8", "replace"), one.piece
+        where = *piece.place, piece.record_us, identity_of(piece.stream)
+        batch.ignored -= 1
+        batch.poison.append(poison_of(value, one.why.reason, *where))
+
+
+def _see_time(batch: Batch, pod: Identity, end_us: int, record_us: int) -> None:
+    """Event time goes on, and with it what is known to be complete of that node's logs."""
+    if end_us > record_us + MAX_SKEW_US:
+        batch.skewed += 1
+        return
+    if batch.watermark_us is None or end_us > batch.watermark_us:
+        batch.watermark_us = end_us
+    if pod.node:
+        _see_node(batch, pod, end_us)
+
+
+def _see_node(batch: Batch, identity: Identity, alive_us: int) -> None:
+    key = (identity.cluster, identity.node)
+    if identity.node and alive_us > batch.nodes.get(key, 0):
+        batch.nodes[key] = alive_us
