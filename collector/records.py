@@ -67,6 +67,9 @@ class AccessLog(msgspec.Struct, gc=False):
     """`%STREAM_ID%` or `%UNIQUE_ID%` where logged: the identity of the line."""
     ambiguous: bool = False
     """The line can be read in more than one way: its fields are a guess, never evidence."""
+    pod: str = ""
+    """Who wrote the line, where the proxy logs it itself: `%ENVIRONMENT(POD_NAME)%`."""
+    namespace: str = ""
 
     @property
     def end_us(self) -> int:

@@ -1,8 +1,8 @@
-"""Istio's default JSON access log, 1.9 and later, with the types of every release.
+"""Istio's default JSON access log, with the keys and types of every release.
 
-Numbers come as numbers, as floats (Istio 1.22.0 to 1.22.2) or as text; what is missing is null,
-`-`, empty or left out (`omit_empty_values`). Source: istio/istio telemetry_logging.go, and the
-issues named in CONTRIBUTING.
+Numbers come as numbers, as floats (Istio 1.22.0 to 1.22.2) or as text (1.1 to 1.7); what is
+missing is null, `-`, empty or left out (`omit_empty_values`).
+Source: istio/istio telemetry_logging.go, and the issues named in CONTRIBUTING.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from collector.formats.fields import attempt_count
 from collector.formats.timestamps import parse_time
 from collector.records import AccessLog
 
@@ -98,6 +99,7 @@ def parse_json(line: str) -> AccessLog | None:
 
 def _access_log(fields: _Fields) -> AccessLog:
     """The record of decoded fields. Raises ValueError, OverflowError for infinities."""
+    stream_id = _text(fields.stream_id)  # %STREAM_ID% of HTTP is the request id, %UNIQUE_ID% not
     return AccessLog(
         parse_time(fields.start_time or ""),
         _number(fields.duration),
@@ -113,12 +115,12 @@ def _access_log(fields: _Fields) -> AccessLog:
         _text(fields.request_id),
         _text(fields.authority),
         _text(fields.upstream_host),
-        _text(fields.upstream_cluster),
+        _text(fields.upstream_cluster).rstrip(";"),  # Istio 1.23.0, istio/istio#54219
         _text(fields.upstream_local_address),
         _text(fields.downstream_local_address),
         _text(fields.downstream_remote_address),
         _optional(fields.requested_server_name),
         _text(fields.route_name),
-        _number(fields.attempt_count),
-        _text(fields.stream_id),
+        attempt_count(str(fields.attempt_count)),
+        stream_id if stream_id != fields.request_id else "",
     )

@@ -7,12 +7,17 @@ cannot be read. Nothing here raises.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
+from collector.errors import UsageError
+from collector.formats.custom_json import JsonFormat
+from collector.formats.custom_text import TextFormat
 from collector.formats.istio_json import parse_json
 from collector.formats.istio_text import looks_like_text, parse_text
+from collector.formats.known import JSON, NEWEST, default_json, newest_text, older_texts
 from collector.records import AccessLog
 
 
@@ -27,6 +32,9 @@ class Quarantined(msgspec.Struct, frozen=True):
 
     reason: str
 
+
+Format = TextFormat | JsonFormat
+Parsed = AccessLog | Ignored | Quarantined
 
 MAX_LINE_CHARACTERS: Final = 128 * 1024
 """Longest line that is parsed; Envoy refuses headers above 60 KiB by default."""
@@ -47,28 +55,149 @@ _UNREADABLE: Final = Quarantined("looks like an access log of no known format")
 _BAD_VALUE: Final = Quarantined("a field has an impossible value")
 
 
-def parse_line(line: str) -> AccessLog | Ignored | Quarantined:
-    """Reads one line as the proxy wrote it, in any known format.
+class LineParser:
+    """Reads lines of all formats in force: the known defaults, and those that a user names.
+
+    A user's format that looks like a default one takes its place; all others are tried when a
+    line is of no default format.
 
     Args:
-        line: One line without its newline and without a shipper's envelope.
+        formats: The user's.
+
+    Raises:
+        UsageError: Two of them look alike and mean different things.
     """
-    if len(line) > MAX_LINE_CHARACTERS:
-        return _TOO_LONG
-    if line[:1] == "[":
-        log = parse_text(line)
-        if log is None:
-            return _UNREADABLE if looks_like_text(line) else _NOT_AN_ACCESS_LOG
-    elif line[:1] == "{":
-        try:
-            log = parse_json(line)
-        except (ValueError, OverflowError):
-            return _BAD_VALUE
-        if log is None:
-            return _NOT_AN_ACCESS_LOG
-    else:
+
+    def __init__(self, formats: Sequence[Format] = ()) -> None:
+        self._names: Final[dict[int, str]] = {}
+        self._first: Final[list[TextFormat]] = []
+        self._later: Final[list[TextFormat]] = []
+        self._jsons: Final[list[JsonFormat]] = []
+        shapes: dict[object, int] = {}
+        for number, one in enumerate(formats, 1):
+            twin = shapes.setdefault(one.shape(), number)
+            if twin != number and not one.fields.same_as(formats[twin - 1].fields):
+                raise UsageError(
+                    f"access-log formats {twin} and {number} look alike and mean different "
+                    "things: a line could be of either; give only one of them"
+                )
+            if twin == number:
+                self._names[id(one)] = f"format {number}"
+                self._add(one)
+        self._has_rivals: Final = len(self._jsons) > 1 or any(
+            one.takes_defaults for one in self._jsons
+        )
+        self.has_texts: Final = bool(self._first or self._later)
+        """Whether a line of text may be of another format than the defaults."""
+
+    def _add(self, one: Format) -> None:
+        if isinstance(one, JsonFormat):
+            if one.shape() != default_json().shape() or not one.fields.same_as(
+                default_json().fields
+            ):
+                self._jsons.append(one)
+            return
+        twins = [
+            known
+            for known in (newest_text(), *older_texts().values())
+            if known.shape() == one.shape()
+        ]
+        if not twins:
+            # Text that looks like JSON is read as text: its quotes are not escaped.
+            is_braced = one.layout.literals[0].startswith("{")
+            (self._first if is_braced else self._later).append(one)
+        elif not any(one.fields.same_as(known.fields) for known in twins):
+            self._first.append(one)
+
+    def parse(self, line: str) -> Parsed:
+        """Reads one line as the proxy wrote it.
+
+        Args:
+            line: One line without its newline and without a shipper's envelope.
+        """
+        first = line[:1]
+        if len(line) <= MAX_LINE_CHARACTERS and not self._first:  # nearly all lines end here
+            if first == "[":
+                log = parse_text(line)
+                if log is not None:
+                    return _checked(log)
+            elif first == "{" and not self._jsons:
+                try:
+                    log = parse_json(line)
+                except (ValueError, OverflowError):
+                    log = None
+                if log is not None:
+                    return _checked(log)
+        return self.identify(line)[0]
+
+    def identify(self, line: str) -> tuple[Parsed, str]:
+        """As `parse`, and the name of the format; empty when it is of none."""
+        if len(line) > MAX_LINE_CHARACTERS:
+            return _TOO_LONG, ""
+        found = self._read_first(line) or (
+            self._read_json(line) if line[:1] == "{" else self._read_text(line)
+        )
+        log, name = found
+        return (_checked(log) if isinstance(log, AccessLog) else log), name
+
+    def _read_first(self, line: str) -> tuple[Parsed, str] | None:
+        for one in self._first:
+            log = one.parse(line)
+            if log is not None:
+                return log, self._names[id(one)]
+        return None
+
+    def _read_text(self, line: str) -> tuple[Parsed, str]:
+        looks_like = line[:1] == "[" and looks_like_text(line)
+        if looks_like:
+            log = parse_text(line)
+            if log is not None:
+                return log, NEWEST
+            for name, older in older_texts().items():
+                log = older.parse(line)
+                if log is not None:
+                    return log, name
+        return self._read_later(line, looks_like=looks_like)
+
+    def _read_later(self, line: str, *, looks_like: bool) -> tuple[Parsed, str]:
+        """Tries the user's formats that look like no default one."""
+        for one in self._later:
+            log = one.parse(line)
+            if log is not None:
+                return log, self._names[id(one)]
+        if looks_like or any(one.looks_like(line) for one in (*self._first, *self._later)):
+            return _UNREADABLE, ""
         # Behind a prefix that nobody knows, it is evidence that cannot be read, not no evidence.
-        return _BEHIND_PREFIX if _has_request(line) else _NOT_AN_ACCESS_LOG
+        has_request = line[:1] != "[" and _has_request(line)
+        return (_BEHIND_PREFIX if has_request else _NOT_AN_ACCESS_LOG), ""
+
+    def _read_json(self, line: str) -> tuple[Parsed, str]:
+        failed = False
+        for parse, name in self._json_order(line):
+            try:
+                log = parse(line)
+            except (ValueError, OverflowError):
+                failed = True
+                continue
+            if log is not None:
+                return log, name
+        return self._read_later(line, looks_like=False) if not failed else (_BAD_VALUE, "")
+
+    def _json_order(self, line: str) -> list[tuple[Callable[[str], AccessLog | None], str]]:
+        """The JSON formats to try; those with keys in common by how many of theirs are there."""
+        own = [(one.parse, self._names[id(one)]) for one in self._jsons]
+        if not self._has_rivals:
+            return [(parse_json, JSON), *own]
+        likeness = [one.likeness(line) for one in self._jsons]
+        ranked = [
+            *zip(likeness, own, strict=True),
+            (default_json().likeness(line), (parse_json, JSON)),
+        ]
+        return [choice for _, choice in sorted(ranked, key=lambda pair: -pair[0])]
+
+
+def _checked(log: AccessLog) -> Parsed:
+    """An access log of an HTTP request, with possible times; or what it is instead."""
     if not log.method and not log.code:
         return _NOT_HTTP  # a TCP connection, or one that matched no filter chain
     if not _EARLIEST_US <= log.start_us < _LATEST_US or log.duration_ms > MAX_DURATION_MS:
@@ -76,3 +205,7 @@ def parse_line(line: str) -> AccessLog | Ignored | Quarantined:
     if log.code > MAX_CODE:
         return _BAD_VALUE
     return log
+
+
+parse_line: Final = LineParser().parse
+"""Reads one line of any known default format."""
