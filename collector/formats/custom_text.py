@@ -76,7 +76,7 @@ def layout_of(text: str, parts: Sequence[Part], wanted: Sequence[int]) -> Layout
     Raises:
         UsageError: Two operators have nothing between them.
     """
-    literals, kinds = [""], list[str]()
+    literals, kinds = [""], list[tuple[str, int]]()
     for part in parts:
         if isinstance(part, str):
             literals[-1] += part
@@ -93,10 +93,10 @@ def layout_of(text: str, parts: Sequence[Part], wanted: Sequence[int]) -> Layout
     return Layout(literals, kinds, wanted)
 
 
-def kind_of(operator: Operator) -> str:
-    """What an operator may write, as a class of characters. Raises UsageError."""
+def kind_of(operator: Operator) -> tuple[str, int]:
+    """What an operator may write: a class of characters, and how many. Raises UsageError."""
     if operator.name not in TIMES:
-        return writes(operator)
+        return writes(operator), 0
     try:
         return time_kind(operator.parameter, local=operator.name.endswith("_LOCAL"))
     except TimeError as error:

@@ -20,7 +20,8 @@ from collector.records import AccessLog
 # [START_TIME] "METHOD PATH PROTOCOL" CODE FLAGS DETAILS TERMINATION "TRANSPORT" RECEIVED SENT
 # DURATION SERVICE_TIME
 _HEAD: Final = (
-    r'\[([^\] ]+)\] "([^" ]+) (\S+) [^" ]+" (\d{1,9}) (?:-|(\S+)) (?:-|(\S+)) \S+ "[^"]*" '
+    # A quote before the details would be the mixer status of Istio 1.7 and before.
+    r'\[([^\] ]+)\] "([^" ]+) (\S+) [^" ]+" (\d{1,9}) (?:-|(\S+)) (?:-|([^\s"]\S*)) \S+ "[^"]*" '
     r"(?:-|(\d{1,18})) (?:-|(\d{1,18})) (?:-|(\d{1,12})) \S+ "
 )
 # "FORWARDED_FOR" "USER_AGENT" "REQUEST_ID"

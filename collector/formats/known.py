@@ -15,6 +15,7 @@ from typing import Final
 
 from collector.formats.custom_json import JsonFormat
 from collector.formats.custom_text import TextFormat
+from collector.formats.operators import MIXER_STATUS
 
 _HEAD: Final = (
     '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" '
@@ -29,7 +30,7 @@ _ADDRESSES: Final = (
     "%UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% "
     "%REQUESTED_SERVER_NAME%"
 )
-_MIXER: Final = '"%DYNAMIC_METADATA(istio.mixer:status)%"'
+_MIXER: Final = f'"{MIXER_STATUS}"'
 _TRANSPORT: Final = '"%UPSTREAM_TRANSPORT_FAILURE_REASON%"'
 _DETAILS: Final = "%RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS%"
 

@@ -23,10 +23,13 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Final
 
-from collector.formats.operators import BARE, FREE
+from collector.formats.operators import BARE, FREE, JSON, METHOD
 
 _FLAGS: Final = re.ASCII | re.DOTALL
 _QUOTES: Final = '"|\t'
+_ANYTHING: Final = frozenset({FREE, JSON})
+_OTHERS: Final = _ANYTHING | {BARE, METHOD}
+"""What somebody outside has a hand in: which characters it holds shows nothing of the format."""
 Values = tuple[str, ...]
 _Spans = list[re.Match[str]]
 
@@ -39,7 +42,7 @@ def _without(kind: str, char: str) -> str:
     """The class of characters without one of them; empty: that cannot be written."""
     if not _may_hold(kind, char):
         return kind
-    if kind == FREE:
+    if kind in _ANYTHING:
         return f"[^{re.escape(char)}]"
     if kind == BARE:
         return rf"[^\s{re.escape(char)}]"
@@ -57,17 +60,22 @@ class Layout:
     Args:
         literals: One more than fields: before, between and behind them. Only the first and the
             last may be empty. Also an attribute.
-        kinds: What each field may hold: a class of characters, see `collector.formats.operators`.
+        kinds: What each field may hold: a class of characters, see `collector.formats.operators`,
+            and how many of them; 0: any number.
         wanted: Which fields to return, as positions in `kinds`, ascending.
     """
 
     def __init__(
-        self, literals: Sequence[str], kinds: Sequence[str], wanted: Sequence[int]
+        self, literals: Sequence[str], kinds: Sequence[tuple[str, int]], wanted: Sequence[int]
     ) -> None:
         self.literals: Final = tuple(literals)
-        self._kinds: Final = tuple(kinds)
+        self._kinds: Final = tuple(kind for kind, _ in kinds)
+        self._sizes: Final = tuple(size for _, size in kinds)
         self._wanted: Final = tuple(wanted)
         count = len(kinds)
+        # Nothing at the end of a line would rather be a line that was cut off there.
+        is_open = not literals[-1] and count > 0 and self._kinds[-1] not in _ANYTHING
+        self._never_empty: Final = count - 1 if is_open else -1
         self._from_left: Final = [self._ends_surely(n) for n in range(count)]
         self._from_right: Final = [self._begins_surely(n) for n in range(count)]
         first = self._from_left.index(False) if False in self._from_left else count
@@ -79,8 +87,9 @@ class Layout:
         strict, char = self._strict() if self._has_middle else (self._plain(), "")
         self._match_strict: Final = re.compile(strict, _FLAGS).fullmatch if strict else None
         # A quote where none belongs is somebody's try, or comes close to one: never evidence.
-        self._is_quoted: Final = char != "" and char in _QUOTES
-        begin = f"{re.escape(literals[0])}({kinds[0]}*+){re.escape(literals[1])}"
+        self._is_quoted: Final = char != "" and char in _QUOTES and JSON not in self._kinds
+        first_field = self._field(0, self._kinds[0])
+        begin = f"{re.escape(literals[0])}({first_field}+){re.escape(literals[1])}"
         self._match_first: Final = re.compile(begin, _FLAGS).match
         if self._has_middle:
             self._compile_middle()
@@ -107,18 +116,18 @@ class Layout:
     def _ends_surely(self, field: int) -> bool:
         """Whether a field's end is sure once its beginning is."""
         behind = self.literals[field + 1]
-        return not behind or not _may_hold(self._kinds[field], behind[0])
+        return self._sizes[field] > 0 or not behind or not _may_hold(self._kinds[field], behind[0])
 
     def _begins_surely(self, field: int) -> bool:
         """Whether a field's beginning is sure once its end is."""
         before = self.literals[field]
-        return not before or not _may_hold(self._kinds[field], before[-1])
+        return self._sizes[field] > 0 or not before or not _may_hold(self._kinds[field], before[-1])
 
     def _field(self, field: int, kind: str) -> str:
-        """The expression of one field."""
-        # Nothing at the end of a line would rather be a line cut off there.
-        at_end = field == len(self._kinds) - 1 and not self.literals[-1] and kind != FREE
-        return kind + ("+" if at_end else "*")
+        """The expression of one field, to which a `+` can be added: it then gives nothing back."""
+        if self._sizes[field]:
+            return f"{kind}{{{self._sizes[field]}}}"
+        return kind + ("+" if field == self._never_empty else "*")
 
     def _captured(self, field: int, value: str) -> str:
         return f"(?:-|({value}))" if field in self._wanted else value
@@ -133,7 +142,10 @@ class Layout:
 
     def _strict(self) -> tuple[str, str]:
         """The expression of lines in which no field holds the separating character, and that."""
+        own = set(self._kinds) - _OTHERS
         for char in sorted(set("".join(self.literals)), key=_preference):
+            if any(_may_hold(kind, char) for kind in own):
+                continue
             found = self._strict_with(char)
             if found:
                 return found, char
@@ -214,6 +226,8 @@ class Layout:
         texts = self._texts(line, head, tail, right, spans)
         if not ambiguous and not self._are_possible(texts):
             return None
+        if self._never_empty >= 0 and not texts[-1]:
+            return None
         return tuple("" if texts[n] == "-" else texts[n] for n in self._wanted), ambiguous
 
     def _texts(
@@ -238,7 +252,7 @@ class Layout:
     def _are_possible(self, texts: list[str]) -> bool:
         """Whether the fields of the middle hold only what they may."""
         return all(
-            kind == FREE or re.fullmatch(f"{kind}*", texts[n], _FLAGS)
+            kind in _ANYTHING or re.fullmatch(f"{kind}*", texts[n], _FLAGS)
             for n in self._free
             for kind in [self._kinds[n]]
         )

@@ -7,7 +7,7 @@ cannot be read. Nothing here raises.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -34,6 +34,7 @@ class Quarantined(msgspec.Struct, frozen=True):
 
 
 Format = TextFormat | JsonFormat
+_Parse = Callable[[str], AccessLog | None]
 Parsed = AccessLog | Ignored | Quarantined
 
 MAX_LINE_CHARACTERS: Final = 128 * 1024
@@ -46,6 +47,9 @@ _LATEST_US: Final = 4_102_444_800_000_000  # 2100-01-01
 
 # What every HTTP access log has, whatever stands before it: `… HTTP/1.1" 200 …`.
 _has_request: Final = re.compile(r' HTTP/[\d.]{1,3}" \d{1,3} ').search
+
+# What begins so is of no format whose beginning is unknown.
+_NEVER_PREFIXES: Final = frozenset("[{")
 
 _NOT_AN_ACCESS_LOG: Final = Ignored("not an access log")
 _NOT_HTTP: Final = Ignored("not HTTP")
@@ -73,6 +77,8 @@ class LineParser:
         self._first: Final[list[TextFormat]] = []
         self._later: Final[list[TextFormat]] = []
         self._jsons: Final[list[JsonFormat]] = []
+        # Text that looks like JSON, but whose quotes are not escaped: it is read as text.
+        self._braced: Final[list[TextFormat]] = []
         shapes: dict[object, int] = {}
         for number, one in enumerate(formats, 1):
             twin = shapes.setdefault(one.shape(), number)
@@ -87,6 +93,7 @@ class LineParser:
         self._has_rivals: Final = len(self._jsons) > 1 or any(
             one.takes_defaults for one in self._jsons
         )
+        self._has_jsons: Final = bool(self._jsons or self._braced)
         self.has_texts: Final = bool(self._first or self._later)
         """Whether a line of text may be of another format than the defaults."""
 
@@ -103,9 +110,8 @@ class LineParser:
             if known.shape() == one.shape()
         ]
         if not twins:
-            # Text that looks like JSON is read as text: its quotes are not escaped.
             is_braced = one.layout.literals[0].startswith("{")
-            (self._first if is_braced else self._later).append(one)
+            (self._braced if is_braced else self._later).append(one)
         elif not any(one.fields.same_as(known.fields) for known in twins):
             self._first.append(one)
 
@@ -119,9 +125,9 @@ class LineParser:
         if len(line) <= MAX_LINE_CHARACTERS and not self._first:  # nearly all lines end here
             if first == "[":
                 log = parse_text(line)
-                if log is not None:
+                if log is not None and not (log.ambiguous and self.has_texts):
                     return _checked(log)
-            elif first == "{" and not self._jsons:
+            elif first == "{" and not self._has_jsons:
                 try:
                     log = parse_json(line)
                 except (ValueError, OverflowError):
@@ -134,45 +140,47 @@ class LineParser:
         """As `parse`, and the name of the format; empty when it is of none."""
         if len(line) > MAX_LINE_CHARACTERS:
             return _TOO_LONG, ""
-        found = self._read_first(line) or (
-            self._read_json(line) if line[:1] == "{" else self._read_text(line)
-        )
-        log, name = found
+        log, name = self._read_json(line) if line[:1] == "{" else self._read_text(line)
         return (_checked(log) if isinstance(log, AccessLog) else log), name
 
-    def _read_first(self, line: str) -> tuple[Parsed, str] | None:
-        for one in self._first:
-            log = one.parse(line)
-            if log is not None:
-                return log, self._names[id(one)]
-        return None
-
     def _read_text(self, line: str) -> tuple[Parsed, str]:
-        looks_like = line[:1] == "[" and looks_like_text(line)
-        if looks_like:
-            log = parse_text(line)
-            if log is not None:
-                return log, NEWEST
-            for name, older in older_texts().items():
-                log = older.parse(line)
-                if log is not None:
-                    return log, name
-        return self._read_later(line, looks_like=looks_like)
+        """Reads a line as the first format that fits for sure, else as the first that may fit.
 
-    def _read_later(self, line: str, *, looks_like: bool) -> tuple[Parsed, str]:
-        """Tries the user's formats that look like no default one."""
-        for one in self._later:
-            log = one.parse(line)
-            if log is not None:
-                return log, self._names[id(one)]
+        A line of a format with one more quoted field is an ambiguous one of the other: so what is
+        sure goes first.
+        """
+        looks_like = line[:1] == "[" and looks_like_text(line)
+        guess: tuple[AccessLog, str] | None = None
+        for parse, name in self._text_order(looks_like=looks_like):
+            log = parse(line)
+            if log is not None and not log.ambiguous:
+                return log, name
+            if log is not None and guess is None:
+                guess = log, name
+        if guess is not None:
+            return guess
         if looks_like or any(one.looks_like(line) for one in (*self._first, *self._later)):
             return _UNREADABLE, ""
         # Behind a prefix that nobody knows, it is evidence that cannot be read, not no evidence.
-        has_request = line[:1] != "[" and _has_request(line)
+        has_request = line[:1] not in _NEVER_PREFIXES and _has_request(line)
         return (_BEHIND_PREFIX if has_request else _NOT_AN_ACCESS_LOG), ""
+
+    def _text_order(self, *, looks_like: bool) -> Iterator[tuple[_Parse, str]]:
+        """The text formats to try; the defaults only when a line looks like them."""
+        for one in self._first:
+            yield one.parse, self._names[id(one)]
+        if looks_like:
+            yield parse_text, NEWEST
+            yield from ((older.parse, name) for name, older in older_texts().items())
+        for one in self._later:
+            yield one.parse, self._names[id(one)]
 
     def _read_json(self, line: str) -> tuple[Parsed, str]:
         failed = False
+        for one in self._braced:
+            log = one.parse(line)
+            if log is not None:
+                return log, self._names[id(one)]
         for parse, name in self._json_order(line):
             try:
                 log = parse(line)
@@ -181,9 +189,9 @@ class LineParser:
                 continue
             if log is not None:
                 return log, name
-        return self._read_later(line, looks_like=False) if not failed else (_BAD_VALUE, "")
+        return (_BAD_VALUE if failed else _NOT_AN_ACCESS_LOG), ""
 
-    def _json_order(self, line: str) -> list[tuple[Callable[[str], AccessLog | None], str]]:
+    def _json_order(self, line: str) -> list[tuple[_Parse, str]]:
         """The JSON formats to try; those with keys in common by how many of theirs are there."""
         own = [(one.parse, self._names[id(one)]) for one in self._jsons]
         if not self._has_rivals:

@@ -29,23 +29,24 @@ _SHORT: Final = {
     "c": "%a %b %e %H:%M:%S %Y", "h": "%b", "r": "%I:%M:%S %p", "x": "%m/%d/%y",
 }  # fmt: skip
 _LITERAL: Final = {"ET": "T", "n": "\n", "t": "\t", "%": "%"}
-_ZONE: Final = r"[-+]\d\d:?\d\d(?::?\d\d)?"
-# What is read of each specifier: name of the group, and its pattern; no name: it is skipped.
-_READ: Final[dict[str, tuple[str, str]]] = {
-    "Y": ("year", r"\d{4}"), "E4Y": ("year", r"\d{4}"), "y": ("short_year", r"\d\d"),
-    "m": ("month", r"\d\d"), "d": ("day", r"\d\d"), "e": ("day", r"[ \d]\d"),
-    "j": ("year_day", r"\d{3}"),
-    "b": ("month_name", r"[A-Z][a-z]{2}"), "B": ("month_name", r"[A-Z][a-z]{2,8}"),
-    "a": ("", r"[A-Z][a-z]{2}"), "A": ("", r"[A-Z][a-z]{5,8}"),
-    "H": ("hour", r"\d\d"), "k": ("hour", r"[ \d]\d"),
-    "I": ("half_hour", r"\d\d"), "l": ("half_hour", r"[ \d]\d"), "p": ("half", "AM|PM"),
-    "M": ("minute", r"\d\d"), "S": ("second", r"\d\d"),
-    "s": ("epoch", r"\d{1,12}"), "f": ("fraction", r"\d{9}"),
-    "E*S": ("seconds", r"\d\d(?:\.\d{1,15})?"), "E*f": ("fraction", r"\d{1,15}"),
-    "z": ("zone", _ZONE), "Ez": ("zone", _ZONE), "E*z": ("zone", _ZONE), ":z": ("zone", _ZONE),
-    "Z": ("", r"[A-Za-z0-9+-]{1,9}"),
-    "u": ("", r"\d"), "w": ("", r"\d"), "U": ("", r"\d\d"), "V": ("", r"\d\d"),
-    "W": ("", r"\d\d"), "g": ("", r"\d\d"), "G": ("", r"\d{4}"), "C": ("", r"\d\d"),
+# What each specifier writes: name of what is read of it (none: it is skipped), pattern, and how
+# many characters (0: that differs).
+_READ: Final[dict[str, tuple[str, str, int]]] = {
+    "Y": ("year", r"\d{4}", 4), "E4Y": ("year", r"\d{4}", 4), "y": ("short_year", r"\d\d", 2),
+    "m": ("month", r"\d\d", 2), "d": ("day", r"\d\d", 2), "e": ("day", r"[ \d]\d", 2),
+    "j": ("year_day", r"\d{3}", 3), "b": ("month_name", r"[A-Z][a-z]{2}", 3),
+    "B": ("month_name", r"[A-Z][a-z]{2,8}", 0),
+    "a": ("", r"[A-Z][a-z]{2}", 3), "A": ("", r"[A-Z][a-z]{5,8}", 0),
+    "H": ("hour", r"\d\d", 2), "k": ("hour", r"[ \d]\d", 2),
+    "I": ("half_hour", r"\d\d", 2), "l": ("half_hour", r"[ \d]\d", 2), "p": ("half", "AM|PM", 2),
+    "M": ("minute", r"\d\d", 2), "S": ("second", r"\d\d", 2),
+    "s": ("epoch", r"\d{10}", 10), "f": ("fraction", r"\d{9}", 9),
+    "E*S": ("seconds", r"\d\d(?:\.\d{1,15})?", 0), "E*f": ("fraction", r"\d{1,15}", 0),
+    "z": ("zone", r"[-+]\d{4}", 5), "Ez": ("zone", r"[-+]\d\d:\d\d", 6),
+    ":z": ("zone", r"[-+]\d\d:\d\d", 6), "E*z": ("zone", r"[-+]\d\d:\d\d:\d\d", 9),
+    "Z": ("", r"[A-Za-z0-9+-]{1,9}", 0), "u": ("", r"\d", 1), "w": ("", r"\d", 1),
+    "U": ("", r"\d\d", 2), "V": ("", r"\d\d", 2), "W": ("", r"\d\d", 2), "g": ("", r"\d\d", 2),
+    "G": ("", r"\d{4}", 4), "C": ("", r"\d\d", 2),
 }  # fmt: skip
 # Which characters a pattern can match, told by what stands in it.
 _HOLDS: Final = {"[A-Z": r"A-Za-z+\-", "AM": "AMP", "[-+]": r":+\-", r"\.": r"\.", "[ ": " "}
@@ -85,49 +86,62 @@ def compile_time(text: str | None, *, local: bool = False) -> ReadTime:
 
 
 class _Pattern(NamedTuple):
-    """The regular expression of a format, what it tells, and the characters it may hold."""
+    """The regular expression of a format, and what it tells."""
 
     expression: str
     names: frozenset[str]
     kind: str
+    size: int
 
 
-def time_kind(text: str | None, *, local: bool = False) -> str:
-    """The class of the characters that a time of this format may hold. Raises TimeError."""
-    return _pattern(text or (DEFAULT_LOCAL if local else DEFAULT)).kind
+def time_kind(text: str | None, *, local: bool = False) -> tuple[str, int]:
+    """What a time of this format may hold: a class of characters, and how many; 0: that differs.
+
+    Raises:
+        TimeError: as `compile_time`.
+    """
+    pattern = _pattern(text or (DEFAULT_LOCAL if local else DEFAULT))
+    return pattern.kind, pattern.size
 
 
 def _pattern(text: str) -> _Pattern:
     """What a format writes. Raises TimeError."""
     text = _SPECIFIER.sub(lambda found: _SHORT.get(found[1], found[0]), text)
-    expression, names, kinds, place = "", set[str](), {r"\d"}, 0
+    expression, names, kinds, sizes, place = "", set[str](), {r"\d"}, list[int](), 0
     for found in _SPECIFIER.finditer(text):
         literal = text[place : found.start()] + _LITERAL.get(found[1], "")
         expression += re.escape(literal)
         kinds.update(re.escape(char) for char in literal)
+        sizes += [1] * len(literal)
         place = found.end()
         if found[1] in _LITERAL:
             continue
-        name, inner = _specifier(found[1])
+        name, inner, size = _specifier(found[1])
         first = name and name not in names
         expression += f"(?P<{name}>{inner})" if first else f"(?:{inner})"
         names.add(name)
         kinds.update(chars for sign, chars in _HOLDS.items() if sign in inner)
-    kinds.update(re.escape(char) for char in text[place:])
+        sizes.append(size)
+    rest = text[place:]
+    kinds.update(re.escape(char) for char in rest)
     return _Pattern(
-        expression + re.escape(text[place:]), frozenset(names), f"[{''.join(sorted(kinds))}]"
+        expression + re.escape(rest),
+        frozenset(names),
+        f"[{''.join(sorted(kinds))}]",
+        sum(sizes) + len(rest) if all(sizes) else 0,
     )
 
 
-def _specifier(specifier: str) -> tuple[str, str]:
-    """Name and pattern of one specifier. Raises TimeError."""
+def _specifier(specifier: str) -> tuple[str, str, int]:
+    """Name, pattern and size of one specifier. Raises TimeError."""
     if specifier in _READ:
         return _READ[specifier]
-    digits = specifier.strip("EfS")
-    if digits.isdecimal() and 1 <= int(digits) <= 15:
+    text = specifier.strip("EfS")
+    digits = int(text) if text.isdecimal() else 0
+    if 1 <= digits <= 15:
         if specifier[-1] == "S":
-            return "seconds", rf"\d\d\.\d{{{digits}}}"
-        return "fraction", rf"\d{{{digits}}}"
+            return "seconds", rf"\d\d\.\d{{{digits}}}", 3 + digits
+        return "fraction", rf"\d{{{digits}}}", digits
     raise TimeError(f"unknown specifier %{specifier}")
 
 
