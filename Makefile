@@ -7,6 +7,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 # For the program or for pytest: make demo ARGS=--help, make test ARGS="-k parse"
 ARGS ?=
+# Of these files `make test` runs some tests only.
+FAULTS := $(wildcard tests/integration/test_*_faults.py)
 # How many tests run at the same time.
 TEST_WORKERS ?= 2
 
@@ -37,6 +39,10 @@ LINES ?= 1000000
 .PHONY: campaign
 campaign: $(VENV)/installed ## Kill collectors with -9 under load, then compare (KILLS, LINES, ARGS)
 	@$(PY) -m tests.campaign --kills $(KILLS) --lines $(LINES) $(ARGS)
+
+.PHONY: test-faults
+test-faults: $(VENV)/installed ## Have brokers and databases fail in every way (minutes)
+	@$(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal -m slow $(FAULTS) $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/installed ## Check style, types and the direction of imports

@@ -196,7 +196,7 @@ class Ownership:
             self._aside[partition] = now_s + _LOOK_AGAIN_S
             quiet_us = self._clock.now_us() - _QUIET_US
             with self._reading() as connection:
-                free = positions.is_free(connection, partition, quiet_us)
+                free = positions.is_free(connection, partition, self._owner, quiet_us)
             if free:
                 self.forget(partition)
                 self._waiting.append(partition)

@@ -158,12 +158,15 @@ def standing(connection: Connection, partition: Partition) -> tuple[int, int] | 
     return found.owner_epoch, found.next_offset
 
 
-def is_free(connection: Connection, partition: Partition, quiet_us: int) -> bool:
-    """Whether a partition may be claimed again: not stopped, and not touched since `quiet_us`."""
+def is_free(connection: Connection, partition: Partition, owner: str, quiet_us: int) -> bool:
+    """Whether it may be claimed again: not stopped, and ours or not touched since `quiet_us`.
+
+    One that is ours by its row, and fenced us, lost its last moves with a failed database.
+    """
     found = _row(connection, partition)
     if found is None or found.state == STOPPED:
         return False
-    return found.owner is None or bool(found.updated_us < quiet_us)
+    return found.owner in (None, owner) or bool(found.updated_us < quiet_us)
 
 
 def _row(connection: Connection, partition: Partition) -> Row[Any] | None:

@@ -333,13 +333,15 @@ def test_broker_evidence_is_kept_by_the_owner_alone(engine: Engine) -> None:
 
 
 def test_a_partition_is_free_when_its_owner_left_or_fell_silent(engine: Engine) -> None:
-    """A living owner keeps it."""
+    """A living owner keeps it, and may take it again."""
     held = claimed(engine)
     with writing(engine) as connection:
-        assert not positions.is_free(connection, P0, NOW_US - 1)
-        assert positions.is_free(connection, P0, NOW_US + 1)
+        owner = str(connection.scalar(select(position.c.owner)))
+        assert not positions.is_free(connection, P0, "another", NOW_US - 1)
+        assert positions.is_free(connection, P0, owner, NOW_US - 1)
+        assert positions.is_free(connection, P0, "another", NOW_US + 1)
         positions.give_back(connection, held)
-        assert positions.is_free(connection, P0, NOW_US - 1)
+        assert positions.is_free(connection, P0, "another", NOW_US - 1)
 
 
 def test_replicas_agree_on_the_numbers_of_what_they_meet_together(engine: Engine) -> None:

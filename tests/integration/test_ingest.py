@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from threading import Event
 
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, event, func, select
 
 from collector.batch import Batch
 from collector.db import positions
@@ -271,6 +271,29 @@ def test_a_database_that_is_away_is_waited_for(bench: TestBench) -> None:
     assert writer.before == 0
     assert bench.ids() == bench.expected()
     assert bench.health.not_ready() == {}
+
+
+def test_a_full_disk_is_waited_for(bench: TestBench) -> None:
+    """Nothing of a batch is there until there is room; SQLite's file stays whole."""
+    with bench.engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    bench.engine.dispose()
+    limit = [f"PRAGMA max_page_count = {pages + 20}"]
+    event.listen(bench.engine, "connect", lambda raw, _: raw.execute(limit[0]))
+    collector = bench.collector()
+    bench.produce(2_000)
+    bench.turn(collector, times=5)
+    assert "disk is full" in bench.health.not_ready()["database_away"]
+    assert bench.ids() == []
+
+    limit[0] = "PRAGMA max_page_count = 100000"
+    bench.engine.dispose()
+    bench.turn(collector, times=60)
+
+    assert bench.ids() == bench.expected()
+    assert bench.health.not_ready() == {}
+    with bench.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
 
 
 def test_a_commit_whose_answer_was_lost_is_not_repeated(bench: TestBench) -> None:

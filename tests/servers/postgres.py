@@ -56,31 +56,82 @@ def wheel_postgres() -> Iterator[PostgresServer]:
         ServerError: It is not installed, or does not start.
     """
     with folder("postgres") as home:
+        cluster = Cluster.create(home)
+        with cluster.running():
+            yield PostgresServer(
+                f"postgresql+psycopg://postgres@127.0.0.1:{cluster.port}/postgres",
+                "PostgreSQL 18 wheel",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The data of a server of the wheel, which can be run again and again on its port.
+
+    Attributes:
+        programs: Folder of the server's programs.
+        user_id: Whom it runs as; None: as ourselves.
+        data: Its data.
+        port: Where it answers on 127.0.0.1.
+    """
+
+    programs: Path
+    user_id: int | None
+    data: Path
+    port: int
+
+    @classmethod
+    def create(cls, home: Path) -> Cluster:
+        """An empty one below a folder. Raises ServerError."""
         user_id = _unprivileged_user()
-        programs = _programs(home, user_id)
-        data = home / "data"
-        data.mkdir(mode=0o700)
         if user_id is not None:
             home.chmod(0o711)
-            os.chown(data, user_id, -1)
-        run(_initdb(programs, data), user_id=user_id, cwd=data)
         (port,) = free_ports(1)
+        cluster = cls(_programs(home, user_id), user_id, home / "data", port)
+        cluster.own(cluster.data)
+        arguments = ["-D", str(cluster.data), "-U", "postgres", "--auth=trust", "--no-sync"]
+        cluster._run("initdb", *arguments, "--encoding=UTF8", "--locale=C.UTF-8")
+        return cluster
+
+    def standby(self, name: str) -> Cluster:
+        """A copy that follows this running one, once it runs itself. Raises ServerError."""
+        (port,) = free_ports(1)
+        other = Cluster(self.programs, self.user_id, self.data.parent / name, port)
+        other.own(other.data)
+        source = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "--no-sync"]
+        other._run("pg_basebackup", "-D", str(other.data), "-R", "-c", "fast", *source)
+        return other
+
+    def promote(self) -> None:
+        """Makes a running standby a primary; it is one when this returns. Raises ServerError."""
+        self._run("pg_ctl", "promote", "-w", "-D", str(self.data))
+
+    def own(self, path: Path) -> None:
+        """Makes a folder that the server can write to, where there is none."""
+        path.mkdir(mode=0o700, exist_ok=True)
+        if self.user_id is not None:
+            os.chown(path, self.user_id, -1)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Runs it as long as the block, from when it takes questions. Raises ServerError."""
         settings = [word for setting in _SETTINGS for word in ("-c", setting)]
         command = Command(
             arguments=[
-                str(programs / "postgres"),
-                *("-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", ""),
+                str(self.programs / "postgres"),
+                *("-D", str(self.data), "-h", "127.0.0.1", "-p", str(self.port), "-k", ""),
                 *settings,
             ],
-            log=home / "postgres.log",
-            user_id=user_id,
+            log=self.data.with_suffix(".log"),
+            user_id=self.user_id,
             stop_signal=signal.SIGQUIT,  # at once, without asking the clients
         )
-        with running(command, port=port, timeout_s=_START_TIMEOUT_S):
-            _wait_until_it_lets_in(port)
-            yield PostgresServer(
-                f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres", "PostgreSQL 18 wheel"
-            )
+        with running(command, port=self.port, timeout_s=_START_TIMEOUT_S):
+            _wait_until_it_lets_in(self.port)
+            yield
+
+    def _run(self, program: str, *arguments: str) -> None:
+        run([str(self.programs / program), *arguments], user_id=self.user_id, cwd=self.data)
 
 
 def _wait_until_it_lets_in(port: int) -> None:
@@ -95,14 +146,6 @@ def _wait_until_it_lets_in(port: int) -> None:
             time.sleep(0.02)
         else:
             return
-
-
-def _initdb(programs: Path, data: Path) -> list[str]:
-    return [
-        str(programs / "initdb"),
-        *("-D", str(data), "-U", "postgres", "--auth=trust", "--no-sync"),
-        *("--encoding=UTF8", "--locale=C.UTF-8"),
-    ]
 
 
 def _unprivileged_user() -> int | None:
