@@ -1,0 +1,93 @@
+"""`mirrorproof audit ingest`: whether every record was counted exactly once."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from verifier.cli.collect import ConfigOption, DatabaseOption, database_override, load_settings
+from verifier.cli.explain import require_file
+
+if TYPE_CHECKING:
+    from collector.db.audit import Account
+
+_HELP: Final = "Checks that what was written adds up."
+_INGEST_HELP: Final = """Checks that every record was counted exactly once.
+
+By partition: the batches cover the offsets without gap or overlap up to the position; each line
+is stored, ignored or quarantined; as many lines as were stored, and as were quarantined, are there
+as far as retention kept them. Reads one snapshot, changes nothing.
+
+Exit status: 0 everything fits, 1 something does not, 2 the database cannot be read.
+
+[b]Examples[/b]
+
+  mirrorproof audit ingest
+
+  mirrorproof audit ingest --database-url postgresql://mirrorproof@db/mirrorproof --json
+"""
+_FAULTY: Final = 1
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    audit = typer.Typer(help=_HELP, no_args_is_help=True)
+    audit.callback()(_audit)
+    audit.command("ingest", help=_INGEST_HELP)(ingest)
+    app.add_typer(audit, name="audit")
+
+
+def _audit() -> None:
+    """Keeps `ingest` a command of its own although it is the only one."""
+
+
+def ingest(
+    database_url: DatabaseOption = None,
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Checks the accounts; see `_INGEST_HELP`."""
+    import msgspec
+
+    from collector.db.audit import Cutoffs, audit
+    from collector.db.engine import check_connection, open_engine, reading
+    from collector.db.migrate import require_head
+
+    settings = load_settings(config, {"database": database_override(database_url)})
+    engine = open_engine(settings.database.address())
+    require_file(engine.url)
+    try:
+        check_connection(engine)
+        require_head(engine)
+        with reading(engine) as connection:
+            accounts = audit(connection, Cutoffs())
+    finally:
+        engine.dispose()
+    faults = sum(account.fault_count for account in accounts)
+    if as_json:
+        found = {"fits": not faults, "partitions": msgspec.to_builtins(accounts)}
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        _print(accounts, faults)
+    if faults:
+        raise typer.Exit(_FAULTY)
+
+
+def _print(accounts: list[Account], faults: int) -> None:
+    from verifier.check.screen import printable
+
+    for one in accounts:
+        name = printable(f"{one.topic}/{one.partition}") if one.topic else "no partition"
+        typer.echo(
+            f"{name}: offsets {one.from_offset} to {one.next_offset}, {one.records} records, "
+            f"{one.read} lines: {one.stored} stored, {one.ignored} ignored "
+            f"({one.heartbeats} heartbeats), {one.quarantined} quarantined "
+            f"({one.gaps} in gaps, {one.replayed} replayed)"
+        )
+        for fault in one.faults:
+            typer.echo(f"  does not fit: {printable(fault)}")
+        if one.fault_count > len(one.faults):
+            typer.echo(f"  and {one.fault_count - len(one.faults)} more")
+    typer.echo(f"{faults} faults" if faults else "everything fits")
