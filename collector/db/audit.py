@@ -202,12 +202,13 @@ def _compare_replayed(
 ) -> None:
     """What batches took out of quarantine is marked there; and the gaps are counted."""
     c = quarantine.c
-    gaps = select(c.topic, c.partition, func.sum(c.records)).where(c.records > 1)
+    gaps = select(c.topic, c.partition, func.sum(c.records)).where(c.length == 0)
     for row in connection.execute(gaps.group_by(c.topic, c.partition)):
         if account := accounts.get(Partition(row[0], row[1])):
             account.gaps = int(row[2])
     marked = select(c.replayed_batch_id, func.sum(c.records)).where(c.replayed_us.is_not(None))
-    found = {row[0]: int(row[1]) for row in connection.execute(marked.group_by(c.replayed_batch_id))}
+    marked = marked.group_by(c.replayed_batch_id)
+    found = {row[0]: int(row[1]) for row in connection.execute(marked)}
     query = select(batch.c.id, batch.c.topic, batch.c.partition, batch.c.replayed)
     for one in connection.execute(query.where(batch.c.replayed > 0)):
         there = found.get(one.id, 0)

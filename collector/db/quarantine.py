@@ -115,5 +115,5 @@ def identity_of(text: str) -> Identity:
 def passed_over(connection: Connection) -> Sequence[tuple[int | None, int | None]]:
     """The times of gaps that nobody has read since: from when to when lines may lack, µs."""
     c = quarantine.c
-    query = select(c.record_us, c.until_us).where(c.records > 1, c.replayed_us.is_(None))
+    query = select(c.record_us, c.until_us).where(c.length == 0, c.replayed_us.is_(None))
     return [(row[0], row[1]) for row in connection.execute(query)]

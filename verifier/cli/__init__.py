@@ -26,6 +26,7 @@ _COMMANDS: Final = (
     "gate",
     "explain",
     "audit",
+    "quarantine",
     "policy",
     "replay",
     "verify",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from verifier.cli import audit_ingest
 from verifier.cli.collect import ConfigOption, DatabaseOption
 from verifier.cli.database import existing_database
 from verifier.times import iso_time
@@ -40,13 +41,9 @@ Exit status: 0 all fits, 1 a row does not fit, or the head was not found, 2 wron
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     audit = typer.Typer(help=_HELP, no_args_is_help=True)
-    audit.callback()(_audit)
     audit.command("verify", help=_VERIFY_HELP)(verify_command)
+    audit.command("ingest", help=audit_ingest.HELP)(audit_ingest.ingest_command)
     app.add_typer(audit, name="audit")
-
-
-def _audit() -> None:
-    """Keeps `verify` a command of its own although it is the only one."""
 
 
 def verify_command(

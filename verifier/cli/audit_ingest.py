@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from verifier.cli.collect import ConfigOption, DatabaseOption, database_override, load_settings
-from verifier.cli.explain import require_file
+from verifier.cli.collect import ConfigOption, DatabaseOption
+from verifier.cli.database import existing_database
 
 if TYPE_CHECKING:
     from collector.db.audit import Account
 
-_HELP: Final = "Checks that what was written adds up."
-_INGEST_HELP: Final = """Checks that every record was counted exactly once.
+HELP: Final = """Checks that every record was counted exactly once.
 
 By partition: the batches cover the offsets without gap or overlap up to the position; each line
 is stored, ignored or quarantined; as many lines as were stored, and as were quarantined, are there
@@ -31,40 +30,19 @@ Exit status: 0 everything fits, 1 something does not, 2 the database cannot be r
 _FAULTY: Final = 1
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    audit = typer.Typer(help=_HELP, no_args_is_help=True)
-    audit.callback()(_audit)
-    audit.command("ingest", help=_INGEST_HELP)(ingest)
-    app.add_typer(audit, name="audit")
-
-
-def _audit() -> None:
-    """Keeps `ingest` a command of its own although it is the only one."""
-
-
-def ingest(
+def ingest_command(
     database_url: DatabaseOption = None,
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Checks the accounts; see `_INGEST_HELP`."""
+    """Checks the accounts; see `HELP`."""
     import msgspec
 
     from collector.db.audit import Cutoffs, audit
-    from collector.db.engine import check_connection, open_engine, reading
-    from collector.db.migrate import require_head
+    from collector.db.engine import reading
 
-    settings = load_settings(config, {"database": database_override(database_url)})
-    engine = open_engine(settings.database.address())
-    require_file(engine.url)
-    try:
-        check_connection(engine)
-        require_head(engine)
-        with reading(engine) as connection:
-            accounts = audit(connection, Cutoffs())
-    finally:
-        engine.dispose()
+    with existing_database(database_url, config) as engine, reading(engine) as connection:
+        accounts = audit(connection, Cutoffs())
     faults = sum(account.fault_count for account in accounts)
     if as_json:
         found = {"fits": not faults, "partitions": msgspec.to_builtins(accounts)}

@@ -11,11 +11,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.db.tables import batch, observation, position
 from collector.records import Role
+from collector.sources.protocol import Partition
 from verifier.pairing.doubt import REACH_US
 from verifier.settle.chains import LONGEST_US, chains
 from verifier.settle.presence import AFTER_US, BEFORE_US
@@ -95,6 +96,16 @@ def advance(connection: Connection, batches: Sequence[NewBatch]) -> None:
             .values(topic=place[0], partition=place[1], **moved)
             .on_conflict_do_update(index_elements=["topic", "partition"], set_=moved)
         )
+
+
+def look_back(connection: Connection, where: Partition, to_offset: int) -> None:
+    """Has batches found that begin before what is settled: a truncated partition is read on."""
+    c = settled_batch.c
+    connection.execute(
+        update(settled_batch)
+        .where(c.topic == where.topic, c.partition == where.number, c.to_offset > to_offset)
+        .values(to_offset=to_offset)
+    )
 
 
 def note_pods(connection: Connection, batches: Sequence[NewBatch]) -> None:
