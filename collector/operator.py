@@ -12,6 +12,7 @@ from collector.sources.kafka import KafkaSource
 from collector.sources.protocol import Bounds, Partition
 
 _CLIENT: Final = "mirrorproof-operator"
+_LOOK_S: Final = 1.0
 
 
 @contextmanager
@@ -36,4 +37,8 @@ def look(settings: KafkaSettings, where: Partition) -> tuple[Bounds, str | None]
         bounds = source.bounds([where]).get(where)
         if bounds is None:
             raise UsageError(f"topic {where.topic} has no partition {where.number}")
+        # Some brokers name the beginning of the last batch as the end: read on from there.
+        source.begin(where, bounds.end)
+        source.poll(_LOOK_S)
+        bounds = source.bounds([where]).get(where, bounds)
         return bounds, source.topic_id(where.topic)

@@ -24,7 +24,7 @@ from collector.errors import Fenced
 from collector.log import get_logger
 from collector.sources.protocol import Bounds, Partition, RecordSource
 
-_LOOK_AGAIN_S: Final = 10.0
+_LOOK_AGAIN_S: Final = 3.0
 """How often to look whether a partition that is set aside may be claimed again."""
 _QUIET_US: Final = 60_000_000
 """An owner that wrote nothing for so long is gone; a living one writes every few seconds."""

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, or_, select
 
 from collector.db.tables import batch, observation, position, quarantine, resumption
 from collector.sources.protocol import Partition
@@ -210,7 +210,8 @@ def _compare_replayed(
     marked = marked.group_by(c.replayed_batch_id)
     found = {row[0]: int(row[1]) for row in connection.execute(marked)}
     query = select(batch.c.id, batch.c.topic, batch.c.partition, batch.c.replayed)
-    for one in connection.execute(query.where(batch.c.replayed > 0)):
+    counted = or_(batch.c.replayed > 0, batch.c.id.in_(select(c.replayed_batch_id)))
+    for one in connection.execute(query.where(counted)):
         there = found.get(one.id, 0)
         if there > one.replayed or (there < one.replayed and not cutoffs.quarantine_us):
             accounts[Partition(one.topic, one.partition)].fault(

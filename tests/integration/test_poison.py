@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 from kafka import KafkaProducer
 from sqlalchemy import Engine, select
 
-from collector.app import build
+from collector.app import CollectorApp, build
 from collector.db.engine import open_engine, reading, writing
 from collector.db.policies import PolicyRecord, record_versions
-from collector.db.tables import batch, observation, position, quarantine
+from collector.db.tables import batch, observation, position, quarantine, resumption
 from collector.settings import CollectorSettings, DatabaseSettings, KafkaSettings, Settings
 from tests.lines import HOST, client_line
 from tests.servers.kafka import KafkaBroker
@@ -23,6 +26,7 @@ from tests.servers.kafka import KafkaBroker
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 DEADLINE_S = 90.0
+REPOSITORY = Path(__file__).parents[2]
 
 
 def json_line(**fields: object) -> bytes:
@@ -66,11 +70,13 @@ POISON = {
 
 
 @contextmanager
-def collecting(broker: KafkaBroker, topic: str, url: str, **own: object) -> Iterator[None]:
-    """A collector that reads partition 0 of a topic, in a thread."""
+def collecting(
+    broker: KafkaBroker, topic: str, url: str, partitions: tuple[int, ...] = (0,), **own: object
+) -> Iterator[CollectorApp]:
+    """A collector that reads partitions of a topic, in a thread."""
     settings = Settings(
         kafka=KafkaSettings(
-            bootstrap_servers=(broker.bootstrap,), topics=(topic,), partitions=(0,),
+            bootstrap_servers=(broker.bootstrap,), topics=(topic,), partitions=partitions,
             batch_wait_ms=20, end_check_s=0.5,
         ),
         database=DatabaseSettings(url=url),
@@ -80,7 +86,7 @@ def collecting(broker: KafkaBroker, topic: str, url: str, **own: object) -> Iter
     thread = Thread(target=app.run, args=(stop,))
     thread.start()
     try:
-        yield
+        yield app
     finally:
         stop.set()
         thread.join(30)
@@ -96,26 +102,37 @@ def engine(migrated_database_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def wait_for(engine: Engine, offset: int) -> None:
-    """Waits until partition 0 is read so far, or stopped."""
+def wait_for(engine: Engine, offset: int, partition: int = 0) -> None:
+    """Waits until a partition is read so far, or stopped."""
     deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline:
         with reading(engine) as connection:
-            row = connection.execute(select(position)).one_or_none()
+            query = select(position).where(position.c.partition == partition)
+            row = connection.execute(query).one_or_none()
         if row is not None and (row.next_offset >= offset or row.state == "stopped"):
             return
         time.sleep(0.05)
     pytest.fail(f"not read to {offset}")
 
 
-def produce(broker: KafkaBroker, topic: str, values: list[bytes]) -> None:
+def mirrorproof(*arguments: str) -> tuple[int, str, str]:
+    """Runs a command; exit status, standard output and error."""
+    program = "from verifier.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True, text=True, timeout=60, check=False, cwd=REPOSITORY,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def produce(broker: KafkaBroker, topic: str, values: list[bytes], partition: int = 0) -> None:
     """Produces values, packed small: brokers refuse what is large by default."""
     producer = KafkaProducer(
         bootstrap_servers=broker.bootstrap, compression_type="gzip", linger_ms=50,
         max_request_size=100_000_000,
     )  # fmt: skip
     for value in values:
-        producer.send(topic, value, partition=0)
+        producer.send(topic, value, partition=partition)
     producer.flush(60)
     producer.close()
 
@@ -176,3 +193,47 @@ def test_a_row_that_the_database_refuses_is_quarantined_alone(
     assert sorted(row[0] for row in bad_rows) == [3, 30]
     assert all(b" 418 " in bytes(row[1]) for row in bad_rows)
     assert stored == len(lines) - 2
+
+
+def test_a_partition_of_poison_stops_until_it_is_resumed(
+    kafka: KafkaBroker, engine: Engine, migrated_database_url: str
+) -> None:
+    """The others go on; the probes say so; the running collector reads on when it is told to."""
+    topic, url = kafka.create_topic(2), migrated_database_url
+    bad = b'[2026-11-22T15:11:42.900Z] "GET /\x1b[2J HTTP/1.1" broken'
+    produce(kafka, topic, [bad] * 5 + [client_line("late").encode()])
+    produce(kafka, topic, [client_line(f"id-{n}").encode() for n in range(5)], 1)
+    on_database = ("--database-url", url)
+    where = f"{topic}/0"
+
+    with collecting(kafka, topic, url, (0, 1), poison_limit=3) as app:
+        wait_for(engine, 6)
+        wait_for(engine, 5, 1)
+        produce(kafka, topic, [client_line("more").encode()], 1)
+        wait_for(engine, 6, 1)
+        stopped = json.loads(mirrorproof("quarantine", "list", *on_database, "--json")[1])
+        not_ready = app.health.not_ready()
+        server = ("--bootstrap-servers", kafka.bootstrap)
+        refused = mirrorproof("quarantine", "resume", where, "--from", "1", *on_database, *server)
+        resumed = mirrorproof(
+            "quarantine", "resume", where, "--from", "4", "--who", "ann", "--why", "INC-7",
+            *on_database, *server,
+        )  # fmt: skip
+        wait_for(engine, 6)
+
+    assert stopped["reasons"][0]["lines"] == 3
+    assert stopped["stopped"][0]["next_offset"] == 3
+    assert "3 lines in a row" in stopped["stopped"][0]["reason"]
+    assert "partition_stopped" in not_ready
+    assert (refused[0], "read already" in refused[2]) == (2, True)
+    assert resumed[:2] == (0, f"{where} is read on from 4, 1 records passed over\n")
+    status, said, _ = mirrorproof("audit", "ingest", *on_database)
+    assert (status, said.splitlines()[-1]) == (0, "everything fits")
+    assert "5 quarantined (1 in gaps" in said
+    status, said, _ = mirrorproof("quarantine", "show", "1", *on_database)
+    assert r"\x1b[2J" in said
+    assert "\x1b" not in said
+    with reading(engine) as connection:
+        assert "late" in connection.scalars(select(observation.c.request_id)).all()
+        kept = connection.execute(select(resumption)).one()
+    assert (kept.who, kept.why, kept.from_offset, kept.to_offset) == ("ann", "INC-7", 3, 4)

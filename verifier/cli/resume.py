@@ -15,7 +15,7 @@ from verifier.cli.printing import printable
 
 if TYPE_CHECKING:
     from collector.db.resume import Resumption, Stopped
-    from collector.sources.protocol import Partition
+    from collector.sources.protocol import Bounds, Partition
 
 HELP: Final = """Has a stopped partition read on; a running collector notices soon.
 
@@ -91,6 +91,12 @@ def read_partition(text: str) -> Partition:
     return Partition(topic, int(number))
 
 
+def _is_truncated(found: Stopped, bounds: Bounds) -> bool:
+    """Whether the log lost its end: other records take the offsets that were read."""
+    out_of_range = "no longer holds" in found.reason
+    return "truncated" in found.reason or (out_of_range and found.next_offset > bounds.end)
+
+
 def _decide(
     found: Stopped,
     from_: str,
@@ -121,7 +127,7 @@ def _decide(
         raise UsageError(f"the topic was created again, {holds}: say --from begin, or an offset")
     if not bounds.begin <= to_offset <= bounds.end:
         raise UsageError(f"there is no record {to_offset}, {holds}; choose another --from")
-    truncated = here > bounds.end or "truncated" in found.reason
+    truncated = _is_truncated(found, bounds)
     if same and not truncated and to_offset < here:
         raise UsageError(f"records up to {here - 1} were read already; choose a later --from")
     return Resumption(to_offset, topic_id, same and not truncated, *signed)
