@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, func, or_, select
 
-from collector.db.tables import batch, observation, position, quarantine, resumption
+from collector.db.tables import batch, observation, piece, position, quarantine, resumption
 from collector.sources.protocol import Partition
 
 MOST_FAULTS: Final = 20
@@ -22,6 +22,9 @@ MOST_FAULTS: Final = 20
 NOWHERE: Final = Partition("", 0)
 """Takes the faults of lines of which no partition is known."""
 _ROWS_AT_ONCE: Final = 5_000
+_COUNTED: Final = (
+    "records", "read", "stored", "ignored", "heartbeats", "quarantined", "replayed", "pieces",
+)  # fmt: skip
 
 
 class Account(msgspec.Struct):
@@ -41,6 +44,7 @@ class Account(msgspec.Struct):
         quarantined: Lines that nobody could read, and records in gaps.
         replayed: How many of these were read after all, and so are counted twice in `read`.
         gaps: Records that were passed over.
+        pieces: How many of the ignored lines are pieces that wait for their rest.
         resumed: How often an operator had it read on.
         fault_count: How many things do not fit.
         faults: The first of them, in words.
@@ -59,6 +63,7 @@ class Account(msgspec.Struct):
     quarantined: int = 0
     replayed: int = 0
     gaps: int = 0
+    pieces: int = 0
     resumed: int = 0
     fault_count: int = 0
     faults: list[str] = []
@@ -105,6 +110,7 @@ def audit(connection: Connection, cutoffs: Cutoffs) -> list[Account]:
         account.next_offset = expected
     _compare_positions(connection, accounts)
     _compare_replayed(connection, accounts, cutoffs)
+    _compare_pieces(connection, accounts)
     _strays(accounts, rows, connection.scalar(select(func.min(batch.c.id))))
     return [accounts[where] for where in sorted(accounts)]
 
@@ -113,7 +119,7 @@ def _batches(connection: Connection) -> Iterator[Any]:
     c = batch.c
     query = select(
         c.id, c.topic, c.partition, c.from_offset, c.to_offset, c.records, c.read, c.stored,
-        c.ignored, c.quarantined, c.heartbeats, c.replayed, c.committed_us,
+        c.ignored, c.quarantined, c.heartbeats, c.replayed, c.pieces, c.committed_us,
     ).order_by(c.topic, c.partition, c.id)  # fmt: skip
     return iter(connection.execute(query.execution_options(yield_per=_ROWS_AT_ONCE)))
 
@@ -147,7 +153,7 @@ def _add(account: Account, one: Any) -> None:
     if not account.advanced and not account.read:
         account.from_offset = one.from_offset
     account.advanced += one.to_offset - one.from_offset
-    for name in ("records", "read", "stored", "ignored", "heartbeats", "quarantined", "replayed"):
+    for name in _COUNTED:
         setattr(account, name, getattr(account, name) + getattr(one, name))
 
 
@@ -217,6 +223,18 @@ def _compare_replayed(
             accounts[Partition(one.topic, one.partition)].fault(
                 f"batch {one.id}: replayed {one.replayed} records, {there} are marked so"
             )
+
+
+def _compare_pieces(connection: Connection, accounts: dict[Partition, Account]) -> None:
+    """As many pieces wait as the batches say, where all batches are there."""
+    c = piece.c
+    query = select(c.topic, c.partition, func.count()).group_by(c.topic, c.partition)
+    found = {Partition(row[0], row[1]): int(row[2]) for row in connection.execute(query)}
+    for where, account in accounts.items():
+        there = found.get(where, 0)
+        # Who goes back forgets pieces, and the first batches may be dropped with theirs.
+        if there > account.pieces >= 0 and not account.resumed:
+            account.fault(f"{account.pieces} pieces of lines wait, {there} are there")
 
 
 def _strays(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
-from collector.batch import Reader, Watch
+from collector.batch import Watch
 from collector.db import positions, resume
 from collector.db.audit import Account, Cutoffs, audit
 from collector.db.engine import open_engine, reading, writing
@@ -15,6 +15,7 @@ from collector.db.writes import Writer
 from collector.errors import UsageError
 from collector.hosts import HostTable
 from collector.poison import PoisonLimits
+from collector.reader import Reader
 from collector.records import Identity
 from collector.redact import PathRedactor
 from collector.sources.protocol import Partition, Record
