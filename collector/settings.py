@@ -37,6 +37,11 @@ PREFIX: Final = "MIRRORPROOF_"
 class KafkaSettings(Section):
     """Where the logs come from."""
 
+    client: Literal["kafka-python", "confluent"] = Field(
+        default="kafka-python",
+        description="Library that reads; confluent takes a fifth of the processor time and needs "
+        "mirrorproof[fast].",
+    )
     bootstrap_servers: Brokers = Field(
         default=("localhost:9092",),
         description="Brokers to begin with, HOST:PORT, comma separated.",

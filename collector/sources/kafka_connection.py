@@ -32,8 +32,7 @@ _WRONG_SETTING: Final = ("Authentication", "Authorization", "UnsupportedSaslMech
 
 def connection_options(settings: KafkaSettings) -> dict[str, Any]:
     """What a client of kafka-python needs to reach the brokers; it may hold a password."""
-    for name in ("ca_file", "cert_file", "key_file"):
-        _check_readable(getattr(settings, name), f"kafka.{name}")
+    check_files(settings)
     options: dict[str, Any] = {
         "bootstrap_servers": list(settings.bootstrap_servers),
         "security_protocol": settings.security_protocol,
@@ -51,13 +50,19 @@ def connection_options(settings: KafkaSettings) -> dict[str, Any]:
     return options
 
 
-def _check_readable(path: Path | None, name: str) -> None:
-    """The client opens files only when it connects, and then says nothing but "time-out"."""
-    try:
-        if path is not None:
-            path.open("rb").close()
-    except OSError as error:
-        raise UsageError(f"{name}: cannot read {path}: {error.strerror}") from error
+def check_files(settings: KafkaSettings) -> None:
+    """Reads certificates once: clients do so only when they connect, and say just "time-out".
+
+    Raises:
+        UsageError: One cannot be read.
+    """
+    for name in ("ca_file", "cert_file", "key_file"):
+        path: Path | None = getattr(settings, name)
+        try:
+            if path is not None:
+                path.open("rb").close()
+        except OSError as error:
+            raise UsageError(f"kafka.{name}: cannot read {path}: {error.strerror}") from error
 
 
 class _Complaints(logging.Handler):

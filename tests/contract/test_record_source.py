@@ -10,6 +10,7 @@ import pytest
 from kafka import KafkaProducer
 
 from collector.settings import KafkaSettings
+from collector.sources.confluent import ConfluentSource
 from collector.sources.file import FileSource, file_partition
 from collector.sources.kafka import KafkaSource
 from collector.sources.protocol import Bounds, Partition, Polled, Record, RecordSource
@@ -78,27 +79,31 @@ def files(tmp_path: Path) -> Iterator[Harness]:
 
 
 @pytest.fixture
-def broker(kafka: KafkaBroker) -> Iterator[Harness]:
-    """The Kafka broker that the tests run on, by static assignment."""
+def topic(kafka: KafkaBroker) -> Partition:
+    """A partition of the Kafka broker that the tests run on."""
     partition = Partition(kafka.create_topic(), 0)
     producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
     sent = [producer.send(partition.topic, value, timestamp_ms=1000) for value in VALUES]
     for future in sent:
         future.get(timeout=30)
     producer.close()
+    return partition
+
+
+@pytest.fixture(params=["memory", "files", KafkaSource, ConfluentSource])
+def harness(request: pytest.FixtureRequest) -> Iterator[Harness]:
+    """Each kind of source; those of Kafka by static assignment."""
+    if isinstance(request.param, str):
+        yield request.getfixturevalue(request.param)
+        return
+    kafka: KafkaBroker = request.getfixturevalue("kafka")
+    partition: Partition = request.getfixturevalue("topic")
     settings = KafkaSettings(
         bootstrap_servers=(kafka.bootstrap,), topics=(partition.topic,), partitions=(0,)
     )
-    source = KafkaSource(settings)
+    source = request.param(settings)
     yield Harness(source, partition, "kafka" if kafka.groups else "tansu")
     source.close()
-
-
-@pytest.fixture(params=["memory", "files", "broker"])
-def harness(request: pytest.FixtureRequest) -> Harness:
-    """Each kind of source."""
-    found: Harness = request.getfixturevalue(request.param)
-    return found
 
 
 def test_a_partition_is_announced_and_then_held_still(harness: Harness) -> None:

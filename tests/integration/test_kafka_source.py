@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient
 
+from collector.app import kafka_client
 from collector.errors import Retryable, UsageError
 from collector.settings import KafkaSettings
+from collector.sources.confluent import ConfluentSource
 from collector.sources.kafka import KafkaSource
 from collector.sources.protocol import Partition, Polled
 from tests.servers.kafka import KafkaBroker, MutualTls, Scram, Tls
@@ -30,13 +33,25 @@ REPOSITORY = Path(__file__).parents[2]
 REFUSAL = """
 import json, sys
 from collector.errors import MirrorproofError
-from collector.sources.kafka import KafkaSource
+from collector.app import kafka_client
 from collector.settings import KafkaSettings
+settings = KafkaSettings(**json.loads(sys.argv[1]))
 try:
-    KafkaSource(KafkaSettings(**json.loads(sys.argv[1])))
+    kafka_client(settings.client)(settings)
 except MirrorproofError as error:
     print(json.dumps([type(error).__name__, str(error)]))
 """
+
+
+DEFAULTS: dict[str, object] = {}
+"""Settings that no test says itself: which client reads."""
+
+
+@pytest.fixture(autouse=True, params=["kafka-python", "confluent"])
+def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each client in turn."""
+    monkeypatch.setitem(DEFAULTS, "client", request.param)
+    return str(request.param)
 
 
 def refusal(**settings: object) -> tuple[str, str]:
@@ -44,7 +59,7 @@ def refusal(**settings: object) -> tuple[str, str]:
 
     In a process of its own: the client leaves sockets to the garbage collector.
     """
-    command = [sys.executable, "-c", REFUSAL, json.dumps(settings, default=str)]
+    command = [sys.executable, "-c", REFUSAL, json.dumps(DEFAULTS | settings, default=str)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True, text=True)
     kind, message = json.loads(done.stdout)
     assert "\n" not in message
@@ -52,9 +67,10 @@ def refusal(**settings: object) -> tuple[str, str]:
 
 
 @contextmanager
-def opened(**settings: object) -> Iterator[KafkaSource]:
+def opened(**given: object) -> Iterator[KafkaSource | ConfluentSource]:
     """A source that is closed at the end."""
-    source = KafkaSource(KafkaSettings(**settings))  # type: ignore[arg-type]
+    settings = KafkaSettings(**(DEFAULTS | given))  # type: ignore[arg-type]
+    source = kafka_client(settings.client)(settings)
     try:
         yield source
     finally:
@@ -69,7 +85,9 @@ def produce(broker: KafkaBroker, topic: str, partition: int = 0, count: int = 3)
     producer.close()
 
 
-def until(done: Callable[[], bool], *sources: KafkaSource, seen: list[Polled]) -> None:
+def until(
+    done: Callable[[], bool], *sources: KafkaSource | ConfluentSource, seen: list[Polled]
+) -> None:
     """Polls all sources in turn until something is true; keeps what they brought."""
     deadline = time.monotonic() + DEADLINE_S
     while not done():
@@ -136,6 +154,16 @@ def test_a_partition_kept_through_a_rebalance_goes_on(group_kafka: KafkaBroker) 
         until(has_come, first, seen=of_first)
 
 
+def committed(broker: KafkaBroker, group: str, partition: Partition) -> int | None:
+    """What lag tools see of a group."""
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    try:
+        found = admin.list_group_offsets(group)[group]
+    finally:
+        admin.close()
+    return {Partition(*at): told.offset for at, told in found.items()}.get(partition)
+
+
 def test_the_hint_is_what_lag_tools_see(group_kafka: KafkaBroker) -> None:
     """And it decides nothing: the next member begins where it is told."""
     topic = group_kafka.create_topic()
@@ -149,12 +177,7 @@ def test_the_hint_is_what_lag_tools_see(group_kafka: KafkaBroker) -> None:
         until(lambda: any(polled.records for polled in seen), source, seen=seen)
         source.commit_hint({partition: 3})
 
-        def committed() -> int | None:
-            from kafka import TopicPartition
-
-            return source._consumer.committed(TopicPartition(*partition))
-
-        until(lambda: committed() == 3, source, seen=seen)
+        until(lambda: committed(group_kafka, topic, partition) == 3, source, seen=seen)
 
     with opened(**settings) as source:
         again: list[Polled] = []
@@ -164,7 +187,7 @@ def test_the_hint_is_what_lag_tools_see(group_kafka: KafkaBroker) -> None:
         assert next(p for p in again if p.records).records[partition][0].offset == 1
 
 
-def read_one(source: KafkaSource, topic: str) -> bytes:
+def read_one(source: KafkaSource | ConfluentSource, topic: str) -> bytes:
     """The first value of a topic."""
     seen: list[Polled] = []
     until(lambda: bool(owned(seen)), source, seen=seen)
@@ -331,7 +354,10 @@ def test_a_topic_that_does_not_exist_is_named(kafka: KafkaBroker) -> None:
 
 def test_a_missing_certificate_file_is_a_matter_of_settings(tmp_path: Path) -> None:
     """It is named before any broker is asked."""
-    settings = KafkaSettings(security_protocol="SSL", ca_file=tmp_path / "none.pem")
+    settings = {"security_protocol": "SSL", "ca_file": tmp_path / "none.pem"}
 
-    with pytest.raises(UsageError, match=r"kafka.ca_file: cannot read .*none.pem"):
-        KafkaSource(settings)
+    with (
+        pytest.raises(UsageError, match=r"kafka.ca_file: cannot read .*none.pem"),
+        opened(**settings),
+    ):
+        pass

@@ -1,0 +1,255 @@
+"""Records from Kafka by confluent-kafka (librdkafka), several times as fast as kafka-python.
+
+A partition is given to librdkafka only when it begins, together with its offset, and taken away
+to hold it still: so no position is ever looked up, and nothing is fetched that nobody asked for.
+Rebalance callbacks run within `poll`, on the caller's thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from collector.errors import Retryable
+from collector.settings import KafkaSettings
+from collector.sources.confluent_connection import (
+    LOGGER,
+    Complaints,
+    as_our_error,
+    connect,
+    connection_options,
+    is_wrong_setting,
+)
+from collector.sources.protocol import Bounds, Partition, Polled, Record
+
+_ASK_TIMEOUT_S: Final = 5.0
+"""For questions between polls: short, as nothing else happens meanwhile."""
+_EOF: Final = KafkaError._PARTITION_EOF
+_64: Final = 2**64
+_BREAKS: Final = {
+    KafkaError._AUTO_OFFSET_RESET: "the log no longer holds offset {}",
+    KafkaError.OFFSET_OUT_OF_RANGE: "the log no longer holds offset {}",
+    KafkaError._LOG_TRUNCATION: "the log was truncated, below {}",
+}
+
+
+class ConfluentSource:
+    """See `collector.sources.protocol.RecordSource`.
+
+    Raises:
+        UsageError: Wrong credentials, certificates that cannot be read.
+        Retryable: No broker answers.
+    """
+
+    def __init__(self, settings: KafkaSettings, client_id: str = "mirrorproof") -> None:
+        self._settings = settings
+        self._where = ",".join(settings.bootstrap_servers)
+        self._most = settings.batch_records
+        self._ours: set[Partition] = set()
+        self._next: dict[Partition, int] = {}  # of those that began
+        self._paused = False
+        self._assigned: list[Partition] = []
+        self._revoked: list[Partition] = []
+        self._topic_ids: dict[str, str | None] = {}
+        self._admin: AdminClient | None = None
+        self._in_group = settings.partitions is None
+        self._complaints = Complaints()
+        self._consumer: Consumer = connect(settings, client_id, self._complaints)
+        if settings.partitions is None:
+            self._consumer.subscribe(
+                list(settings.topics),
+                on_assign=self._on_assign,
+                on_revoke=self._on_revoke,
+                on_lost=self._on_revoke,
+            )
+        else:
+            self._assigned = [
+                Partition(topic, number)
+                for topic in settings.topics
+                for number in settings.partitions
+            ]
+            self._ours = set(self._assigned)
+
+    def require_topics(self) -> None:
+        """Raises Retryable: a topic does not exist; a subscription would wait for it in silence."""
+        with self._our_errors():
+            found = {
+                topic: self._consumer.list_topics(topic, _ASK_TIMEOUT_S).topics.get(topic)
+                for topic in self._settings.topics
+            }
+        missing = [topic for topic, told in found.items() if not (told and told.partitions)]
+        if missing:
+            raise Retryable(f"topic {', '.join(missing)} does not exist on {self._where}")
+
+    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        consumer.incremental_assign([])  # taken note of; each is given when it begins
+        new = [Partition(found.topic, found.partition) for found in assigned]
+        self._ours.update(new)
+        self._assigned += new
+
+    def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
+        gone = [Partition(found.topic, found.partition) for found in revoked]
+        given = [] if self._paused else [_at(found) for found in gone if found in self._next]
+        consumer.incremental_unassign(given)
+        self._ours.difference_update(gone)
+        for found in gone:
+            self._next.pop(found, None)
+        # Given and taken between two polls: nobody ever saw it.
+        self._assigned = [found for found in self._assigned if found not in gone]
+        self._revoked += gone
+
+    def poll(self, timeout_s: float) -> Polled:
+        """See `RecordSource`."""
+        with self._our_errors():
+            messages = self._consumer.consume(self._most, timeout_s)
+        records, events = _sorted(messages)
+        # One that was taken away meanwhile began no more.
+        records = {found: many for found, many in records.items() if found in self._next}
+        for partition, many in records.items():
+            self._next[partition] = many[-1].offset + 1
+        broken = dict(filter(None, map(self._take_note, events)))
+        polled = Polled(tuple(self._revoked), tuple(self._assigned), broken, records)
+        self._revoked, self._assigned = [], []
+        return polled
+
+    def _take_note(self, event: Message) -> tuple[Partition, str] | None:
+        """Which partition an event breaks, and why. Raises UsageError, Retryable."""
+        error = event.error()
+        assert error is not None
+        partition = Partition(event.topic() or "", event.partition() or 0)
+        offset = self._next.get(partition)
+        if error.code() == _EOF:
+            if offset is not None:
+                self._next[partition] = max(offset, event.offset() or 0)
+        elif error.code() in _BREAKS:
+            self.halt(partition)
+            return partition, _BREAKS[error.code()].format(offset)
+        elif error.fatal() or (self._in_group and is_wrong_setting(error)):
+            raise as_our_error(error, self._where)
+        return None
+
+    def begin(self, partition: Partition, offset: int) -> None:
+        """See `RecordSource`."""
+        self.halt(partition)
+        if partition in self._ours:
+            self._next[partition] = offset
+            if not self._paused:
+                with self._our_errors():
+                    self._consumer.incremental_assign([_at(partition, offset)])
+
+    def halt(self, partition: Partition) -> None:
+        """See `RecordSource`."""
+        if self._next.pop(partition, None) is not None and not self._paused:
+            with self._our_errors():
+                self._consumer.incremental_unassign([_at(partition)])
+
+    def pause(self) -> None:
+        """See `RecordSource`."""
+        if not self._paused:
+            self._paused = True
+            with self._our_errors():
+                self._consumer.incremental_unassign([_at(found) for found in self._next])
+
+    def resume(self) -> None:
+        """See `RecordSource`."""
+        if self._paused:
+            self._paused = False
+            with self._our_errors():
+                self._consumer.incremental_assign([_at(*found) for found in self._next.items()])
+
+    def bounds(self, partitions: Iterable[Partition]) -> dict[Partition, Bounds]:
+        """See `RecordSource`."""
+        asked = tuple(partitions)
+        if not asked:
+            return {}
+        for topic in {partition.topic for partition in asked}:
+            self._topic_ids[topic] = self._ask_topic_id(topic)
+        begins, ends = self._ask(asked, OFFSET_BEGINNING), self._ask(asked, OFFSET_END)
+        both = begins.keys() & ends.keys()
+        return {p: Bounds(begins[p], max(ends[p], self.read_to(p) or 0)) for p in both}
+
+    def _ask(self, partitions: Iterable[Partition], end: int) -> dict[Partition, int]:
+        """The first or the next offset of partitions, of those whose brokers answer."""
+        with self._our_errors():
+            found = self._consumer.offsets_for_times(
+                [_at(partition, end) for partition in partitions], _ASK_TIMEOUT_S
+            )
+        return {Partition(f.topic, f.partition): f.offset for f in found if f.error is None}
+
+    def read_to(self, partition: Partition) -> int | None:
+        """See `RecordSource`."""
+        return self._next.get(partition)
+
+    def topic_id(self, topic: str) -> str | None:
+        """See `RecordSource`. As it was when `bounds` asked last."""
+        if topic not in self._topic_ids:
+            self._topic_ids[topic] = self._ask_topic_id(topic)
+        return self._topic_ids[topic]
+
+    def _ask_topic_id(self, topic: str) -> str | None:
+        if self._admin is None:
+            self._admin = AdminClient(connection_options(self._settings), logger=LOGGER)
+        asked = self._admin.describe_topics(
+            TopicCollection([topic]), request_timeout=_ASK_TIMEOUT_S
+        )
+        with self._our_errors():
+            found = asked[topic].result().topic_id
+        high, low = found.get_most_significant_bits(), found.get_least_significant_bits()
+        number = (high % _64) << 64 | low % _64
+        return str(uuid.UUID(int=number)) if number else None  # as kafka-python writes it
+
+    def commit_hint(self, offsets: Mapping[Partition, int]) -> None:
+        """See `RecordSource`."""
+        if self._in_group and offsets:
+            hints = [_at(partition, offset) for partition, offset in offsets.items()]
+            with contextlib.suppress(KafkaException):
+                self._consumer.commit(offsets=hints, asynchronous=True)
+
+    def close(self) -> None:
+        """See `RecordSource`."""
+        with contextlib.suppress(KafkaException, RuntimeError):
+            self._consumer.close()
+
+    @contextlib.contextmanager
+    def _our_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except KafkaException as error:
+            raise as_our_error(error.args[0], self._where) from error
+
+
+def _at(partition: Partition, offset: int = OFFSET_END) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.number, offset)
+
+
+def _sorted(messages: list[Message]) -> tuple[dict[Partition, list[Record]], list[Message]]:
+    """Records by partition, and the events among them."""
+    found: dict[Partition, list[Record]] = {}
+    events: list[Message] = []
+    topic, number = "", -1
+    records: list[Record] = []
+    for message in messages:
+        if message.error() is not None:
+            events.append(message)
+            continue
+        if message.partition() != number or message.topic() != topic:
+            topic, number = message.topic() or "", message.partition() or 0
+            records = found.setdefault(Partition(topic, number), [])
+        timestamp_ms = message.timestamp()[1]
+        offset, value = message.offset() or 0, message.value() or b""
+        records.append(Record(offset, timestamp_ms * 1000 if timestamp_ms > 0 else 0, value))
+    return found, events
