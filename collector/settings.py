@@ -39,7 +39,7 @@ class KafkaSettings(Section):
 
     client: Literal["kafka-python", "confluent"] = Field(
         default="kafka-python",
-        description="Library that reads; confluent takes a fifth of the processor time and needs "
+        description="Library that reads. confluent takes less processor time and needs "
         "mirrorproof[fast].",
     )
     bootstrap_servers: Brokers = Field(

@@ -51,7 +51,8 @@ class ConfluentSource:
     """See `collector.sources.protocol.RecordSource`.
 
     Raises:
-        UsageError: Wrong credentials, certificates that cannot be read.
+        Refused: Wrong credentials.
+        UsageError: Certificates that cannot be read.
         Retryable: No broker answers.
     """
 
@@ -127,7 +128,7 @@ class ConfluentSource:
         return polled
 
     def _take_note(self, event: Message) -> tuple[Partition, str] | None:
-        """Which partition an event breaks, and why. Raises UsageError, Retryable."""
+        """Which partition an event breaks, and why. Raises Refused, Retryable."""
         error = event.error()
         assert error is not None
         partition = Partition(event.topic() or "", event.partition() or 0)
@@ -148,27 +149,27 @@ class ConfluentSource:
         if partition in self._ours:
             self._next[partition] = offset
             if not self._paused:
-                with self._our_errors():
+                with self._ignored():
                     self._consumer.incremental_assign([_at(partition, offset)])
 
     def halt(self, partition: Partition) -> None:
         """See `RecordSource`."""
         if self._next.pop(partition, None) is not None and not self._paused:
-            with self._our_errors():
+            with self._ignored():
                 self._consumer.incremental_unassign([_at(partition)])
 
     def pause(self) -> None:
         """See `RecordSource`."""
         if not self._paused:
             self._paused = True
-            with self._our_errors():
+            with self._ignored():
                 self._consumer.incremental_unassign([_at(found) for found in self._next])
 
     def resume(self) -> None:
         """See `RecordSource`."""
         if self._paused:
             self._paused = False
-            with self._our_errors():
+            with self._ignored():
                 self._consumer.incremental_assign([_at(*found) for found in self._next.items()])
 
     def bounds(self, partitions: Iterable[Partition]) -> dict[Partition, Bounds]:
@@ -179,6 +180,7 @@ class ConfluentSource:
         for topic in {partition.topic for partition in asked}:
             self._topic_ids[topic] = self._ask_topic_id(topic)
         begins, ends = self._ask(asked, OFFSET_BEGINNING), self._ask(asked, OFFSET_END)
+        self._complaints.take()  # they are overcome
         both = begins.keys() & ends.keys()
         return {p: Bounds(begins[p], max(ends[p], self.read_to(p) or 0)) for p in both}
 
@@ -229,7 +231,17 @@ class ConfluentSource:
         try:
             yield
         except KafkaException as error:
-            raise as_our_error(error.args[0], self._where) from error
+            # A question that was not answered ends in a time-out, and the reason is an event.
+            found: KafkaError = self._complaints.take() or error.args[0]
+            raise as_our_error(found, self._where) from error
+
+    @staticmethod
+    def _ignored() -> contextlib.suppress:
+        """Around what librdkafka refuses only when it is broken: then partitions stand still.
+
+        Whoever watches that has us replaced.
+        """
+        return contextlib.suppress(KafkaException)
 
 
 def _at(partition: Partition, offset: int = OFFSET_END) -> TopicPartition:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
-from collector.errors import MirrorproofError, Retryable, UsageError
+from collector.errors import MirrorproofError, Refused, Retryable, UsageError
 from collector.settings import KafkaSettings
 from collector.sources.kafka_connection import check_files
 
@@ -85,7 +85,8 @@ def connect(settings: KafkaSettings, client_id: str, complaints: Complaints) -> 
     """A consumer that knows its brokers, and has no topics yet.
 
     Raises:
-        UsageError: Wrong credentials, files that cannot be read.
+        Refused: Wrong credentials.
+        UsageError: Files that cannot be read, options that librdkafka does not take.
         Retryable: No broker answers.
     """
     options = {
@@ -114,7 +115,8 @@ def connect(settings: KafkaSettings, client_id: str, complaints: Complaints) -> 
     try:
         consumer = Consumer(options, logger=LOGGER)
     except KafkaException as error:
-        raise as_our_error(error.args[0], where) from None  # its options may hold a secret
+        # Its options may hold a secret.
+        raise UsageError(f"kafka.client confluent: {_words(error.args[0])}") from None
     try:
         consumer.list_topics(settings.topics[0], timeout=settings.connect_timeout_ms / 1000)
     except KafkaException as error:
@@ -133,7 +135,7 @@ def _no_connection(where: str, found: KafkaError, sasl_mechanism: str | None) ->
     message = f"cannot reach Kafka at {where}: {_words(found)}"
     if sasl_mechanism and not is_wrong_setting(found) and "isconnected" in message:
         message += "; are username, password and sasl_mechanism right?"
-    return UsageError(message) if is_wrong_setting(found) else Retryable(message)
+    return Refused(message) if is_wrong_setting(found) else Retryable(message)
 
 
 def is_wrong_setting(error: KafkaError) -> bool:
@@ -142,9 +144,9 @@ def is_wrong_setting(error: KafkaError) -> bool:
 
 
 def as_our_error(error: KafkaError, where: str) -> MirrorproofError:
-    """An error of librdkafka in one line: `UsageError` when only other settings help."""
+    """An error of librdkafka in one line: `Refused` when only other settings help."""
     message = f"Kafka at {where}: {error.name()}: {_words(error)}"
-    return UsageError(message) if is_wrong_setting(error) else Retryable(message)
+    return Refused(message) if is_wrong_setting(error) else Retryable(message)
 
 
 def _words(error: KafkaError) -> str:

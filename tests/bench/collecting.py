@@ -26,7 +26,7 @@ from tests.servers.choice import start_kafka
 from tests.servers.kafka import KafkaBroker
 
 PARTITIONS: Final = 4
-CLIENTS: Final = {"kafka-python": "kafka"}
+CLIENTS: Final = {"kafka-python": "kafka", "confluent": "confluent_kafka"}
 """Clients and the packages that they need."""
 _REPOSITORY: Final = Path(__file__).parents[2]
 
@@ -73,16 +73,12 @@ def collectors(options: Options) -> Iterator[Figure]:
 
 
 def _variables(broker: KafkaBroker, topic: str, client: str) -> dict[str, str]:
-    variables = {
+    return {
         "MIRRORPROOF_KAFKA__BOOTSTRAP_SERVERS": broker.bootstrap,
         "MIRRORPROOF_KAFKA__TOPICS": topic,
         "MIRRORPROOF_KAFKA__PARTITIONS": f"0-{PARTITIONS - 1}",
+        "MIRRORPROOF_KAFKA__CLIENT": client,
     }
-    return (
-        variables
-        if client == "kafka-python"
-        else {**variables, "MIRRORPROOF_KAFKA__CLIENT": client}
-    )
 
 
 def _collect(kind: str, lines: int, variables: dict[str, str]) -> Run:
