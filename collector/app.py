@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sqlalchemy import Engine
 
@@ -24,7 +24,7 @@ from collector.db.migrate import require_head, upgrade
 from collector.db.policies import watched_hosts
 from collector.db.secrets import request_key_secret
 from collector.db.writes import Writer
-from collector.errors import DatabaseAway, InputError, MirrorproofError, UsageError
+from collector.errors import DatabaseAway, InputError, UsageError
 from collector.health import Health
 from collector.health_server import serving
 from collector.ingest import Ingest, Parts
@@ -36,14 +36,11 @@ from collector.poison import PoisonLimits
 from collector.reader import Reader
 from collector.records import Identity
 from collector.redact import PathRedactor
-from collector.settings import KafkaSettings, Settings
+from collector.settings import Settings
+from collector.sources.clients import KafkaOpener
 from collector.sources.file import FileSource, pod_of_file
 from collector.sources.protocol import Partition, RecordSource
 from collector.watcher import Watcher
-
-if TYPE_CHECKING:
-    from collector.sources.confluent import ConfluentSource
-    from collector.sources.kafka import KafkaSource
 
 _WATCH_EVERY_S: Final = 1.0
 _PATIENCE_S: Final = 5.0
@@ -239,50 +236,6 @@ def leave_in_time(stop: Event) -> None:
         os._exit(0)
 
     Thread(target=wait, name="leave-in-time", daemon=True).start()
-
-
-def kafka_client(name: str) -> type[KafkaSource | ConfluentSource]:
-    """The source of records that a setting names; no other is imported.
-
-    Raises:
-        UsageError: Its library is not installed.
-    """
-    if name == "kafka-python":
-        from collector.sources.kafka import KafkaSource
-
-        return KafkaSource
-    try:
-        from collector.sources.confluent import ConfluentSource
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            "kafka.client: confluent needs its library; install mirrorproof[fast]"
-        ) from error
-    return ConfluentSource
-
-
-class KafkaOpener:
-    """Opens sources of records from Kafka; the first one must find its topics.
-
-    Raises:
-        UsageError: The client is not installed.
-    """
-
-    def __init__(self, kafka: KafkaSettings) -> None:
-        self._kafka = kafka
-        self._source = kafka_client(kafka.client)
-        self._has_begun = False
-
-    def __call__(self) -> RecordSource:
-        """A source. Raises UsageError, Retryable: it cannot be read, or not yet."""
-        source = self._source(self._kafka, client_id=f"mirrorproof-{socket.gethostname()}")
-        if not self._has_begun:
-            try:
-                source.require_topics()
-            except MirrorproofError:
-                source.close()
-                raise
-            self._has_begun = True
-        return source
 
 
 def build_from_files(

@@ -20,6 +20,7 @@ from collector import app, log
 from collector.clock import SystemClock
 from collector.environment import load
 from collector.settings import Settings
+from collector.sources.clients import KafkaOpener
 from collector.sources.protocol import RecordSource
 
 _LOOK_S = 0.005
@@ -27,7 +28,7 @@ _LOOK_S = 0.005
 
 def drain_client(settings: Settings, lines: int) -> dict[str, Any]:
     """Polls so many records."""
-    source: RecordSource = app.KafkaOpener(settings.kafka)()
+    source: RecordSource = KafkaOpener(settings.kafka)()
     begun, seen = (0.0, 0.0), 0
     while seen < lines:
         polled = source.poll(0.25)

@@ -14,9 +14,9 @@ import pytest
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 
-from collector.app import kafka_client
 from collector.errors import Retryable, UsageError
 from collector.settings import KafkaSettings
+from collector.sources.clients import kafka_client
 from collector.sources.confluent import ConfluentSource
 from collector.sources.kafka import KafkaSource
 from collector.sources.protocol import Partition, Polled
@@ -33,7 +33,7 @@ REPOSITORY = Path(__file__).parents[2]
 REFUSAL = """
 import json, sys
 from collector.errors import MirrorproofError
-from collector.app import kafka_client
+from collector.sources.clients import kafka_client
 from collector.settings import KafkaSettings
 settings = KafkaSettings(**json.loads(sys.argv[1]))
 try:
@@ -308,7 +308,7 @@ def test_a_wrong_password_is_named(kafka_scram: Scram, mechanism: str) -> None:
     settings = login(kafka_scram, "hunter2", mechanism=mechanism)
     kind, message = refusal(**settings, connect_timeout_ms=SOON_MS)
 
-    refused = kind == "UsageError" and "Authentication" in message
+    refused = kind == "Refused" and "Authentication" in message
     assert refused or "are username, password and sasl_mechanism right?" in message
     assert "hunter2" not in message
 

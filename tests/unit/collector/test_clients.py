@@ -1,4 +1,4 @@
-"""How the collector is put together."""
+"""Which client reads Kafka."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from collector.app import kafka_client
 from collector.errors import UsageError
+from collector.sources.clients import kafka_client
 from collector.sources.confluent import ConfluentSource
 from collector.sources.kafka import KafkaSource
 
