@@ -1,4 +1,4 @@
-"""Which Kafka client reads, and how its sources are opened; no other client is imported."""
+"""Which Kafka client reads, and how its sources are opened."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def kafka_client(name: str) -> type[KafkaSource | ConfluentSource]:
-    """The source of records that a setting names; no other is imported.
+    """The source of records that a setting names.
 
     Raises:
         UsageError: Its library is not installed.
