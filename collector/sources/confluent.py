@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -262,6 +262,15 @@ def _sorted(messages: list[Message]) -> tuple[dict[Partition, list[Record]], lis
             topic, number = message.topic() or "", message.partition() or 0
             records = found.setdefault(Partition(topic, number), [])
         timestamp_ms = message.timestamp()[1]
-        offset, value = message.offset() or 0, message.value() or b""
-        records.append(Record(offset, timestamp_ms * 1000 if timestamp_ms > 0 else 0, value))
+        timestamp_us = timestamp_ms * 1000 if timestamp_ms > 0 else 0
+        record = Record(message.offset() or 0, timestamp_us, message.value() or b"")
+        key, headers = message.key(), message.headers()
+        if key or headers:
+            record.key, record.headers = key or b"", _headers(headers)
+        records.append(record)
     return found, events
+
+
+def _headers(given: Any) -> tuple[tuple[str, bytes], ...]:
+    """As kafka-python has them; `given` is a list of pairs, or None."""
+    return tuple((name, value or b"") for name, value in given or ())
