@@ -36,6 +36,8 @@ class AnyValue(msgspec.Struct, gc=False, rename="camel"):
             return [one.plain(depth + 1) for one in self.array_value.values]
         if self.bytes_value is not None:
             return self.bytes_value.decode("utf-8", "replace")
+        if isinstance(self.int_value, str):  # JSON has no whole numbers of 64 bits
+            return int(self.int_value) if self.int_value.isdecimal() else self.int_value
         for value in (self.bool_value, self.int_value, self.double_value):
             if value is not None:
                 return value

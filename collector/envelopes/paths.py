@@ -41,7 +41,7 @@ NAMES: Final = {
         "namespace": "k8s.namespace.name kubernetes.namespace_name kubernetes.namespace.name "
         "kubernetes.pod_namespace kubernetes.namespace namespace_name pod_namespace namespace",
         "node": "k8s.node.name kubernetes.node.name kubernetes.pod_node_name kubernetes.host "
-        "kubernetes.node_name node_name node",
+        "kubernetes.node_name pod_node_name node_name node",
         "container": "k8s.container.name kubernetes.container.name kubernetes.container_name "
         "container.name container_name container",
         "cluster": "k8s.cluster.name kubernetes.cluster.name kubernetes.cluster_name "

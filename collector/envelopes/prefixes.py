@@ -15,13 +15,13 @@ stamped_line: Final = re.compile(_TIME + r" (?=[\[{])").match
 _logstash: Final = re.compile(
     _TIME + r' (?:\{[^{}]{0,512}\}|%\{host\}|[\w.:-]{1,253}) (?=\[\d{4}-|\{"|\d{4}-\d\d-\d\dT)'
 ).match
-# rsyslog's file format: time, host, tag with a colon, the line.
+# rsyslog's file format: time, host, tag (mostly with a colon), the line.
 _syslog: Final = re.compile(
-    _TIME + r" [\w.:-]{1,253} [^\s\[{:]{1,128}(?:\[\d{1,10}\])?: ?(?=\[|\{\"|\d{4}-\d\d-\d\dT)"
+    _TIME + r" [\w.:-]{1,253} [^\s\[{:]{1,128}(?:\[\d{1,10}\])?:? ?(?=\[|\{\"|\d{4}-\d\d-\d\dT)"
 ).match
 kubectl_prefix: Final = re.compile(r"\[pod/([^/\]\s]{1,253})/([^/\]\s]{1,253})\] ").match
 
 
 def shipper_prefix(text: str) -> re.Match[str] | None:
     """A prefix with the shipper's time as its first group, before a line or its CRI form."""
-    return stamped_line(text) or _logstash(text) or _syslog(text)
+    return _logstash(text) or stamped_line(text) or _syslog(text)

@@ -10,6 +10,10 @@ from collector.envelopes.found import Heartbeat, shipper_time_us
 from collector.envelopes.identities import DECODE_ERRORS, flat_identity
 from collector.records import Identity
 
+BLANKS: Final = b" \t\r\n"
+MARK: Final = b"\xef\xbb\xbf"
+"""UTF-8's byte order mark."""
+
 
 class Envelope(msgspec.Struct, gc=False):
     """The keys that tell shapes apart; everything else is skipped while decoding."""

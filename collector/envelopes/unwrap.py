@@ -38,7 +38,7 @@ from collector.envelopes.identities import (
     kubernetes_identity,
 )
 from collector.envelopes.prefixes import cri_line, kubectl_prefix, shipper_prefix
-from collector.envelopes.shapes import Envelope, decode_envelope
+from collector.envelopes.shapes import BLANKS, MARK, Envelope, decode_envelope
 from collector.formats.parse import Quarantined
 from collector.records import Identity
 
@@ -46,10 +46,6 @@ _UNKNOWN: Final = Identity()
 _BAD_OTLP: Final = Quarantined("an OTLP batch that cannot be read")
 _decode_text: Final = msgspec.json.Decoder(str).decode
 _decode_items: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
-_BLANKS: Final = b" \t\r\n"
-_MARK: Final = b"\xef\xbb\xbf"
-"""UTF-8's byte order mark."""
 
 
 def unwrap(value: bytes, identity: Identity = _UNKNOWN) -> list[Found]:
@@ -80,8 +76,8 @@ def _unwrap(value: bytes, identity: Identity, depth: int) -> list[Found]:
         found = _unwrap_array(value, identity, depth)
     elif first == otlp_proto.FIRST_BYTE and (batch := otlp_proto.decode(value)) is not None:
         found = _unwrap_otlp(batch, identity, depth)
-    elif first in _BLANKS or value[:3] == _MARK:
-        plain = value.removeprefix(_MARK).lstrip(_BLANKS)
+    elif first in BLANKS or value[:3] == MARK:
+        plain = value.removeprefix(MARK).lstrip(BLANKS)
         found = _unwrap(plain, identity, depth) if plain[:1] in (b"{", b"[", b'"') else None
     elif is_binary(value):
         found = _unwrap_binary(value, identity, depth)
@@ -194,9 +190,15 @@ def _unwrap_otlp_json(value: bytes, identity: Identity, depth: int) -> list[Foun
 
 def _unwrap_otlp(batch: otlp.Logs, identity: Identity, depth: int) -> list[Found]:
     found: list[Found] = []
+    writer, resource = identity, None
     for entry in otlp.entries(batch):
-        who = attributes_identity(entry.resource.items(), identity)
-        who = attributes_identity(entry.attributes.items(), who)
+        if entry.resource is not resource:
+            resource = entry.resource
+            writer = attributes_identity(resource.items(), identity)
+        who = attributes_identity(entry.attributes.items(), writer)
+        kubernetes = entry.attributes.get("kubernetes")
+        if isinstance(kubernetes, dict):  # Fluent Bit's
+            who = kubernetes_identity(msgspec.json.encode(kubernetes), who)
         stream = str(entry.attributes.get("log.iostream") or entry.attributes.get("stream") or "")
         time = entry.time or None
         if entry.attributes.get("logtag") == "P":
