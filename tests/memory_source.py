@@ -27,11 +27,18 @@ class MemoryBroker:
             self.logs[Partition(topic, number)] = []
             self.begins[Partition(topic, number)] = 0
 
-    def append(self, partition: Partition, value: bytes, timestamp_us: int = 0) -> int:
+    def append(
+        self,
+        partition: Partition,
+        value: bytes,
+        timestamp_us: int = 0,
+        key: bytes = b"",
+        headers: tuple[tuple[str, bytes], ...] = (),
+    ) -> int:
         """Adds a record and returns its offset."""
         log = self.logs[partition]
         offset = log[-1].offset + 1 if log else self.begins[partition]
-        log.append(Record(offset, timestamp_us, value))
+        log.append(Record(offset, timestamp_us, value, key, headers))
         return offset
 
     def expire(self, partition: Partition, before: int) -> None:

@@ -153,7 +153,8 @@ def identity_beside(value: bytes, identity: Identity, *, lifted: bool = False) -
     """Who wrote a line, by what stands beside it in its envelope: names, or its file's path.
 
     Whatever key the path has (`file`, `tag`, `log.file.path`, one of the user's), it is known by
-    its form. Only for records whose pod is not known yet: it takes a second look at all keys.
+    its form; it wins over what the record's key seemed to say. Only for records whose pod and
+    namespace are not known yet: it takes a second look at all keys.
 
     Args:
         value: The record, a JSON object.
@@ -172,10 +173,13 @@ def identity_beside(value: bytes, identity: Identity, *, lifted: bool = False) -
         return identity
     if named:
         identity = _named(envelope, identity)
-    if identity.pod:
+    if identity.pod and identity.namespace:
         return identity
     path = _find_path(envelope, lifted)
-    return identity if path is None else paths.fill(identity, path)
+    if path is None:
+        return identity
+    who = {"pod": path.pod, "namespace": path.namespace, "container": path.container}
+    return msgspec.structs.replace(identity, **who)
 
 
 def _named(fields: Mapping[str, object], identity: Identity) -> Identity:

@@ -102,7 +102,7 @@ def _unwrap_object(
         identity = kubernetes_identity(bytes(envelope.orchestrator), identity)
     text = envelope.line()
     if text is not None:
-        if not identity.pod:
+        if not (identity.pod and identity.namespace):
             identity = identity_beside(value, identity)
         return _line_in_key(envelope, value, text, identity, depth)
     if envelope.mirrorproof == "heartbeat":
@@ -146,7 +146,7 @@ def _lifted(
     envelope: Envelope, value: bytes, identity: Identity, time: object, stream: str
 ) -> list[Found]:
     """A JSON access log: bare, or with its keys lifted into the envelope (`merge_log`)."""
-    if not identity.pod:
+    if not (identity.pod and identity.namespace):
         identity = identity_beside(value, identity, lifted=True)
     if not shapes.is_enveloped(envelope):
         text = value.decode("utf-8", "replace").strip()
@@ -168,11 +168,11 @@ def _unwrap_other(
     """Shapes that are rare, and objects that are no envelope."""
     inner = shapes.inner_object(value)
     if inner is None:
-        if not identity.pod:
+        if not (identity.pod and identity.namespace):
             identity = identity_beside(value, identity, lifted=True)
         text = value.decode("utf-8", "replace").strip()
         return [RawLine(text, identity, time, stream)]
-    if not identity.pod:
+    if not (identity.pod and identity.namespace):
         identity = identity_beside(value, identity)
     written = envelope.written()
     if isinstance(inner, str):  # GELF

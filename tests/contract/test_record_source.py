@@ -21,6 +21,8 @@ pytestmark = pytest.mark.integration
 
 DEADLINE_S = 120.0
 VALUES = [b"zero", b"one", b"two", b"three", b"four"]
+KEY, HEADERS = b"weather/front-1", (("pod_name", b"front-1"), ("again", b""), ("again", b"\xff"))
+"""Of the last record."""
 
 
 class Harness:
@@ -63,8 +65,9 @@ def memory() -> Harness:
     """The fake."""
     broker, partition = MemoryBroker(), Partition("logs", 0)
     broker.create_topic("logs")
-    for value in VALUES:
+    for value in VALUES[:-1]:
         broker.append(partition, value, 1_000_000)
+    broker.append(partition, VALUES[-1], 1_000_000, KEY, HEADERS)
     return Harness(MemorySource(broker, [partition]), partition, "memory")
 
 
@@ -83,7 +86,11 @@ def topic(kafka: KafkaBroker) -> Partition:
     """A partition of the Kafka broker that the tests run on."""
     partition = Partition(kafka.create_topic(), 0)
     producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
-    sent = [producer.send(partition.topic, value, timestamp_ms=1000) for value in VALUES]
+    extras = [{}] * (len(VALUES) - 1) + [{"key": KEY, "headers": list(HEADERS)}]
+    sent = [
+        producer.send(partition.topic, value, partition=0, timestamp_ms=1000, **extra)
+        for value, extra in zip(VALUES, extras, strict=True)
+    ]
     for future in sent:
         future.get(timeout=30)
     producer.close()
@@ -104,6 +111,14 @@ def harness(request: pytest.FixtureRequest) -> Iterator[Harness]:
     source = request.param(settings)
     yield Harness(source, partition, "kafka" if kafka.groups else "tansu")
     source.close()
+
+
+def test_keys_and_headers_come_along(harness: Harness) -> None:
+    """All of them, in their order; records without have none, and lines of files neither."""
+    *others, last = harness.begun().records(5)
+
+    assert [(found.key, found.headers) for found in others] == [(b"", ())] * 4
+    assert (last.key, last.headers) == ((b"", ()) if harness.kind == "file" else (KEY, HEADERS))
 
 
 def test_a_partition_is_announced_and_then_held_still(harness: Harness) -> None:

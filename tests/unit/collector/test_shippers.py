@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from collector.batch import Watch
 from collector.formats.parse import parse_line
@@ -79,3 +81,59 @@ def test_every_golden_file_is_expected() -> None:
 
     assert files == {shape["file"] for shape in EXPECTED["shapes"].values()}
     assert all(isinstance(parse_line(text), AccessLog) for text in EXPECTED["lines"].values())
+
+
+@given(
+    st.sampled_from([shape["file"] for shape in EXPECTED["shapes"].values()]),
+    st.lists(st.tuples(st.integers(0, 8_000), st.binary(max_size=3)), max_size=4),
+    st.integers(0, 8_000),
+)
+def test_damaged_records_are_accounted_for(
+    name: str, damage: list[tuple[int, bytes]], length: int
+) -> None:
+    """Whatever bytes are lost or changed: nothing raises, and every line has one end."""
+    value = bytearray((FOLDER / name).read_bytes())
+    for at, other in damage:
+        value[at : at + len(other)] = other
+    reader = Reader(b"secret", (), lambda _: Identity(), PoisonLimits())
+
+    batch = reader.read(
+        Partition("logs", 0), 0, [Record(0, 0, bytes(value[:length]))], WATCH, NOW_US
+    )
+
+    assert batch.read == batch.stored + batch.ignored + batch.quarantined > 0
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"[" + b"{}," * 300_000 + b"{}]", "more than 20000 lines in one value"),
+        (b'{"log":"' + b"x\\n" * 300_000 + b'"}', "more than 20000 lines in one value"),
+        (b'{"log":' * 7 + b"1" + b"}" * 7, "more than 6 envelopes within each other"),
+        (b"{}", ""),
+        (b"[" * 8 + b"1" + b"]" * 8, "more than 6 envelopes within each other"),
+        (b"x" * (1024 * 1024 + 1), "value larger than 1048576 bytes"),
+        (b'{"resourceLogs":[{"scopeLogs":7}]}', "an OTLP batch that cannot be read"),
+        (b"\x81\xa3log\xdd\xff\xff\xff\xff", "binary value of no known encoding"),
+    ],
+)
+def test_limits_have_their_reasons(value: bytes, reason: str) -> None:
+    """What is too much, or cannot be decoded, is quarantined with words; the rest is ignored."""
+    reader = Reader(b"secret", (), lambda _: Identity(), PoisonLimits())
+
+    batch = reader.read(Partition("logs", 0), 0, [Record(0, 0, value)], WATCH, NOW_US)
+
+    assert batch.read == 1
+    assert [bad.reason.startswith(reason) for bad in batch.poison] == ([True] if reason else [])
+
+
+def test_a_client_s_path_does_not_say_who_wrote_the_line() -> None:
+    """Only what the shipper wrote beside the line is believed."""
+    shape = EXPECTED["shapes"]["bare"]
+    forged = "/var/log/pods/other_pod-1_" + "0" * 36 + "/istio-proxy/0.log"
+    value = records(shape)[1].value.replace(b"/weather?day=3", forged.encode())
+    reader = Reader(b"secret", (), lambda _: Identity(), PoisonLimits())
+
+    for wrapped in (value, json.dumps({"log": value.decode() + "\n"}).encode()):
+        batch = reader.read(Partition("logs", 0), 0, [Record(0, 0, wrapped)], WATCH, NOW_US)
+        assert [seen.observation.pod for seen in batch.seen] == [Identity()]
