@@ -25,6 +25,8 @@ from collector.db.policies import watched_hosts
 from collector.db.secrets import request_key_secret
 from collector.db.writes import Writer
 from collector.errors import DatabaseAway, InputError, UsageError
+from collector.formats.given import read_formats
+from collector.formats.parse import LineParser
 from collector.health import Health
 from collector.health_server import serving
 from collector.ingest import Ingest, Parts
@@ -36,7 +38,8 @@ from collector.poison import PoisonLimits
 from collector.reader import Reader
 from collector.records import Identity
 from collector.redact import PathRedactor
-from collector.settings import Settings
+from collector.setting_forms import read_secret
+from collector.settings import CollectorSettings, Settings
 from collector.sources.clients import KafkaOpener
 from collector.sources.file import FileSource, pod_of_file
 from collector.sources.protocol import Partition, RecordSource
@@ -97,7 +100,8 @@ class CollectorApp:
         own, kafka, owner = settings.collector, settings.kafka, owner_name(settings)
         secret = request_key_secret(engine)
         limits = PoisonLimits(own.poison_limit, own.poison_share, own.poison_window)
-        reader = Reader(secret, own.containers, _identities(own.cluster), limits)
+        read_line = line_parser(own).parse
+        reader = Reader(secret, own.containers, _identities(own.cluster), limits, read_line)
         ownership = Ownership(
             engine,
             clock,
@@ -174,6 +178,18 @@ class FileCollectorApp(CollectorApp):
             raise InputError(f"{names}: not read to the end; the log above says why")
         if self.totals.read and not self.totals.has_logs:
             raise InputError("no line is an access log; are these the right files?")
+
+
+def line_parser(own: CollectorSettings) -> LineParser:
+    """What reads lines of the default formats, and of those in the settings.
+
+    Raises:
+        UsageError: A format cannot be used, or its file cannot be read.
+    """
+    text, name = own.access_log_format, "collector.access_log_format_file"
+    found = read_formats(text) if text.strip() else []
+    file = read_secret(None, own.access_log_format_file, name)
+    return LineParser(found if file is None else [*found, *read_formats(file)])
 
 
 def _identities(cluster: str) -> Callable[[Partition], Identity]:

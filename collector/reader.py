@@ -14,7 +14,8 @@ from collector.envelopes import paths
 from collector.envelopes.found import Found, Heartbeat, Piece, RawLine, shipper_time_us
 from collector.envelopes.joining import Given, HeldPiece, Joiner, Place, identity_of, stream_of
 from collector.envelopes.unwrap import unwrap
-from collector.formats.parse import Ignored, Quarantined, parse_line
+from collector.formats.own_pod import writer_of
+from collector.formats.parse import Ignored, Quarantined, ReadLine, parse_line
 from collector.observation import observe
 from collector.poison import PoisonLimits, Toll
 from collector.records import AccessLog, Identity
@@ -34,6 +35,7 @@ class Reader:
         containers: Containers whose lines count; empty: all.
         identity_of: What is known of the writers of a partition's lines, without envelopes.
         limits: When poison stops a partition.
+        read_line: Reads a line, of all formats in force.
     """
 
     def __init__(
@@ -42,7 +44,9 @@ class Reader:
         containers: Iterable[str],
         identity_of: Callable[[Partition], Identity],
         limits: PoisonLimits,
+        read_line: ReadLine = parse_line,
     ) -> None:
+        self._parse = read_line
         self._secret = secret
         self._containers = frozenset(containers)
         self._identity_of = identity_of
@@ -59,7 +63,7 @@ class Reader:
             now_us: Wall clock.
         """
         self._tolls.pop(partition, None)
-        self._joiners[partition] = Joiner(held, now_us)
+        self._joiners[partition] = Joiner(held, now_us, self._parse)
 
     def read(
         self, partition: Partition, offset: int, records: list[Record], watch: Watch, now_us: int
@@ -76,7 +80,7 @@ class Reader:
             now_us: Wall clock.
         """
         batch = Batch(partition, offset, offset, watch.policy_version_id)
-        joiner = self._joiners.setdefault(partition, Joiner())
+        joiner = self._joiners.setdefault(partition, Joiner(read_line=self._parse))
         toll = self._tolls.setdefault(partition, Toll())
         counted = record_us = 0
         for record in records:
@@ -127,7 +131,7 @@ class Reader:
             if isinstance(found, RawLine):
                 joined = moment.joiner.join(found) if moment.joiner else None
                 if joined is None:
-                    self._read_line(batch, place, found, parse_line(found.text), moment)
+                    self._read_line(batch, place, found, self._parse(found.text), moment)
                 else:
                     _give_up(batch, joined.given)
                     self._read_line(batch, place, joined.line, joined.log, moment)
@@ -160,7 +164,7 @@ class Reader:
     def _read_piece(self, batch: Batch, place: Place, piece: Piece, moment: _Moment) -> None:
         stream = stream_of(piece)
         if piece.unsure and not moment.joiner.holds(stream):
-            log = parse_line(piece.text)
+            log = self._parse(piece.text)
             if isinstance(log, AccessLog):
                 line = RawLine(piece.text, piece.identity, piece.time, piece.stream)
                 self._read_line(batch, place, line, log, moment)
@@ -186,6 +190,8 @@ class Reader:
         if not self._counts(pod):
             batch.ignored += 1
         elif isinstance(log, AccessLog):
+            if log.pod:
+                pod = writer_of(log, pod)
             _see_time(batch, pod, log.end_us, moment.record_us)
             observation = observe(log, line.text, pod, moment.watch.hosts, self._secret)
             if observation is None:

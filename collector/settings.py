@@ -178,6 +178,16 @@ class CollectorSettings(Section):
         description="Query parameters stored readably, comma separated; * keeps all. "
         "The values of the others are replaced before anything is stored.",
     )
+    access_log_format: str = Field(
+        default="",
+        description="Formats of your own, one a line, as in meshConfig.accessLogFormat: text, or a "
+        "JSON object. Istio's and Envoy's defaults are always known.",
+    )
+    access_log_format_file: FileName | None = Field(
+        default=None,
+        description="File with such lines, or with the YAML of a meshConfig, an extension provider "
+        "or an EnvoyFilter.",
+    )
     policy_refresh_s: float = Field(
         default=3.0, gt=0, le=60, description="How often to look for changed policies, seconds."
     )

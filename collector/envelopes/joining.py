@@ -18,7 +18,13 @@ from typing import Final
 import msgspec
 
 from collector.envelopes.found import Piece, RawLine
-from collector.formats.parse import MAX_LINE_CHARACTERS, Ignored, Quarantined, parse_line
+from collector.formats.parse import (
+    MAX_LINE_CHARACTERS,
+    Ignored,
+    Quarantined,
+    ReadLine,
+    parse_line,
+)
 from collector.records import AccessLog, Identity
 from collector.redact import scrub
 
@@ -110,9 +116,16 @@ class Joiner:
     Args:
         pieces: What was held before, in the order of their offsets.
         now_us: Wall clock, from which on they are held here.
+        read_line: Reads a line, of all formats in force.
     """
 
-    def __init__(self, pieces: Iterable[HeldPiece] = (), now_us: int = 0) -> None:
+    def __init__(
+        self,
+        pieces: Iterable[HeldPiece] = (),
+        now_us: int = 0,
+        read_line: ReadLine = parse_line,
+    ) -> None:
+        self._read_line = read_line
         self._held: dict[str, list[HeldPiece]] = {}
         self._since_us: dict[str, int] = {}
         self._characters = 0
@@ -175,9 +188,9 @@ class Joiner:
         if pieces[0].spoiled:
             return Joined(end, _LONG, [Given(piece, _LONG) for piece in pieces])
         text = "".join([*(piece.text for piece in pieces), end.text])
-        log = parse_line(text)
+        log = self._read_line(text)
         if not isinstance(log, AccessLog):
-            alone = parse_line(end.text)
+            alone = self._read_line(end.text)
             if isinstance(alone, AccessLog):
                 return Joined(end, alone, [Given(piece, _REPLACED) for piece in pieces])
         return Joined(RawLine(text, end.identity, end.time, end.stream), log, [])

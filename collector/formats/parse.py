@@ -34,8 +34,10 @@ class Quarantined(msgspec.Struct, frozen=True):
 
 
 Format = TextFormat | JsonFormat
-_Parse = Callable[[str], AccessLog | None]
 Parsed = AccessLog | Ignored | Quarantined
+ReadLine = Callable[[str], Parsed]
+"""Reads one line; see `LineParser.parse`."""
+_Parse = Callable[[str], AccessLog | None]
 
 MAX_LINE_CHARACTERS: Final = 128 * 1024
 """Longest line that is parsed; Envoy refuses headers above 60 KiB by default."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +12,8 @@ import msgspec
 
 from collector.envelopes.found import RawLine
 from collector.envelopes.unwrap import unwrap
-from collector.formats.parse import parse_line
+from collector.formats.own_pod import writer_of
+from collector.formats.parse import Format
 from collector.observation import observe
 from collector.records import AccessLog, Identity
 from verifier.check.evidence import Part, PolicyEvidence, weigh
@@ -49,6 +50,7 @@ def explain_files(
     request_id: str,
     *,
     assume_complete: bool = True,
+    formats: Sequence[Format] = (),
 ) -> list[Story]:
     """The episodes of a request id in files, each with its verdict and why.
 
@@ -57,12 +59,13 @@ def explain_files(
         logs: `FILE`, `-` or `POD=FILE`.
         request_id: As logged; another trace reason is the same id.
         assume_complete: A named log is complete.
+        formats: Of access logs, besides the known ones.
 
     Raises:
         InputError: a log cannot be read.
         UsageError: too many policies, or a log named twice.
     """
-    plan = Plan(policies)
+    plan = Plan(policies, formats)
     seen = _Seen()
     with tempfile.TemporaryDirectory(prefix="mirrorproof-") as folder:
         sources = open_sources(logs, Path(folder))
@@ -117,23 +120,17 @@ def _read(
         if not isinstance(piece, RawLine):
             continue
         seen.shipped |= piece.identity.pod != source.pod
-        log = parse_line(piece.text.rstrip("\r"))
+        log = plan.lines.parse(piece.text.rstrip("\r"))
         if not isinstance(log, AccessLog) or not same_id(request_id, log.request_id):
             continue
-        observation = observe(
-            log,
-            piece.text,
-            piece.identity,
-            plan.hosts,
-            b"",
-            own_host=plan.own_host(piece.identity),
-        )
+        who = writer_of(log, piece.identity)
+        observation = observe(log, piece.text, who, plan.hosts, b"", own_host=plan.own_host(who))
         place = plan.place(observation) if observation is not None else None
         if observation is None or place is None:
             continue
-        pod = piece.identity.pod
-        seen.pods.setdefault(piece.identity, None)
-        seen.parts.setdefault(piece.identity, set()).add((place[2], place[0], place[1]))
+        pod = who.pod
+        seen.pods.setdefault(who, None)
+        seen.parts.setdefault(who, set()).add((place[2], place[0], place[1]))
         told = Line(
             place[0],
             place[1],

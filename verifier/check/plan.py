@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from collector.errors import UsageError
+from collector.formats.parse import Format, LineParser
 from collector.hosts import HostTable
 from collector.observation import Destination, Observation
 from collector.records import Identity, Role
@@ -42,13 +44,21 @@ class Plan:
     Attributes:
         policies: All policies, in the order of their files.
         hosts: The hosts that they watch.
+        lines: Reads lines, of all formats in force.
+
+    Args:
+        formats: Those of the user.
+
+    Raises:
+        UsageError: Too many policies, or formats that look alike.
     """
 
-    def __init__(self, policies: tuple[Policy, ...]) -> None:
+    def __init__(self, policies: tuple[Policy, ...], formats: Sequence[Format] = ()) -> None:
         if len(policies) > MAX_POLICIES:
             msg = f"{len(policies)} routes in the policies; at most {MAX_POLICIES} at a time"
             raise UsageError(msg)
         self.policies: Final = policies
+        self.lines: Final = LineParser(formats)
         self.hosts: Final = HostTable(host for policy in policies for host in policy.hosts)
         self._routes: Final = RouteTable(policies)
         self._versions: Final = PodVersions(policies)

@@ -10,7 +10,6 @@ import msgspec
 
 from collector.envelopes.found import RawLine
 from collector.envelopes.unwrap import unwrap
-from collector.formats.parse import parse_line
 from collector.records import AccessLog
 from verifier.check.reduce import lines_of
 from verifier.check.run import Outcome
@@ -92,7 +91,7 @@ class Evidence:
         """The fields of a loaded line."""
         for piece in unwrap(self._texts.get(where, b"")):
             if isinstance(piece, RawLine):
-                log = parse_line(piece.text)
+                log = self._outcome.read_line(piece.text)
                 if isinstance(log, AccessLog) and log.start_us == line_start_us:
                     return log
         return None

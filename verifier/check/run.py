@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from collector.errors import InputError
+from collector.formats.parse import Format, ReadLine
 from collector.records import Identity
 from verifier.check.clocks import learn, shift
 from verifier.check.evidence import Part, PolicyEvidence, weigh
@@ -56,6 +57,7 @@ class Outcome(msgspec.Struct):
         first_lines: Number of the first line of each chunk in its file, from 1.
         pods: Every pod, by its common number.
         refused: (source, line number, reason) of the first quarantined lines.
+        read_line: Reads a line, of all formats in force.
     """
 
     policies: tuple[Policy, ...]
@@ -66,6 +68,7 @@ class Outcome(msgspec.Struct):
     first_lines: list[int]
     pods: list[Identity]
     refused: list[tuple[int, int, str]]
+    read_line: ReadLine
 
 
 class _Scanned(msgspec.Struct):
@@ -92,6 +95,7 @@ def check(
     *,
     assume_complete: bool = True,
     limit: int = 100,
+    formats: Sequence[Format] = (),
     progress: Progress = lambda _stage, _done, _total: None,
 ) -> Iterator[Outcome]:
     """Judges files of logs; a context in which their lines can be read again.
@@ -101,13 +105,14 @@ def check(
         logs: `FILE`, `-` or `POD=FILE`.
         assume_complete: A named log is complete; else only between its first and last lines.
         limit: How many findings to keep for each policy.
+        formats: Of access logs, besides the known ones.
         progress: Told how far the work is.
 
     Raises:
         UsageError: too many policies, or a log named twice.
         InputError: a log cannot be read, or no line of any is an access log.
     """
-    plan = Plan(policies)
+    plan = Plan(policies, formats)
     with tempfile.TemporaryDirectory(prefix="mirrorproof-") as name:
         folder = Path(name)
         sources = open_sources(logs, folder)
@@ -132,18 +137,18 @@ def check(
         tallies = _second_pass(plan, evidence, scanned, clocks, spill, limit, progress)
         for policy, tally in enumerate(tallies):
             settle_unreadable(tally, _unreadable(plan, policy, scanned, sources))
-        yield _outcome(policies, tallies, sources, parts, scanned)
+        yield _outcome(plan, tallies, sources, parts, scanned)
 
 
 def _outcome(
-    policies: tuple[Policy, ...],
+    plan: Plan,
     tallies: tuple[Tally, ...],
     sources: tuple[Source, ...],
     parts: list[Chunk],
     scanned: _Scanned,
 ) -> Outcome:
     return Outcome(
-        policies,
+        plan.policies,
         tallies,
         scanned.lines,
         sources,
@@ -151,6 +156,7 @@ def _outcome(
         scanned.first_lines,
         scanned.pods,
         scanned.refused,
+        plan.lines.parse,
     )
 
 
@@ -201,7 +207,8 @@ def _refuse_other_files(scanned: _Scanned, sources: tuple[Source, ...]) -> None:
     if filled and not any(scanned.access_logs):
         msg = (
             f"{filled[0].name}: none of {scanned.lines.read} lines is an istio-proxy access log"
-            " of a known format (Istio's default text or JSON, bare or in a shipper's envelope)"
+            " of a known format (Istio's default text or JSON, bare or in a shipper's envelope);"
+            f" what it is, says mirrorproof format {filled[0].name}"
         )
         raise InputError(msg)
 

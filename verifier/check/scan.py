@@ -13,7 +13,8 @@ import msgspec
 from collector.envelopes.found import Piece, RawLine
 from collector.envelopes.joining import Given, HeldPiece, Joiner, stream_of
 from collector.envelopes.unwrap import unwrap
-from collector.formats.parse import Ignored, Quarantined, parse_line
+from collector.formats.own_pod import writer_of
+from collector.formats.parse import Ignored, Quarantined
 from collector.observation import Observation, observe
 from collector.records import AccessLog, Identity
 from verifier.check.kinds import Kinds, Known, Stretch
@@ -87,7 +88,7 @@ class Scanner:
         self._stretches: list[Stretch] = []
         self._numbers: dict[Kind, int] = {}
         self._known: Final = Kinds()
-        self._joiner = Joiner()
+        self._joiner = Joiner(read_line=plan.lines.parse)
         self._identities: Final = [Identity(pod=source.pod) for source in sources]
 
     def scan(self, task: tuple[int, Chunk]) -> ChunkReport:
@@ -101,7 +102,7 @@ class Scanner:
         source = self._identities[chunk.source]
         lines = read_chunk(self._sources[chunk.source], chunk)
         report.lines = len(lines)
-        self._joiner = Joiner()
+        self._joiner = Joiner(read_line=self._plan.lines.parse)
         for index, line in enumerate(lines):
             if line[:1] == b"[" and line[-1:] != b"\r" and line[1:2] not in _WRAPPED:
                 text = line.decode("utf-8", "replace")
@@ -185,10 +186,13 @@ class Scanner:
         index: int,
     ) -> None:
         """Counts and stores a line of any kind."""
-        log = parse_line(text)
+        log = self._plan.lines.parse(text)
         if not isinstance(log, AccessLog):
             self._count_other(report, index, log)
             return
+        if log.pod:
+            pod = writer_of(log, pod)
+            report.shipped |= pod.pod == log.pod
         own_host = self._plan.own_host(pod)
         seen = observe(log, text, pod, self._plan.hosts, _SECRET, _identify, own_host)
         if seen is None:
@@ -200,7 +204,7 @@ class Scanner:
         self._stretches[number].widen(log.start_us, log.end_us)
         place = self._plan.place(seen)
         kind = None if place is None else self._kind_number(report, number, seen, place)
-        if not self._plan.depends_on_path(seen.host):
+        if not self._plan.depends_on_path(seen.host) and not self._plan.lines.has_texts:
             self._known.learn(text, who, seen, Known(seen.host, kind, self._stretches[number]))
         if kind is not None:
             key = key_of(log.request_id, log.method, log.path, seen.host)

@@ -28,6 +28,7 @@ _COMMANDS: Final = (
     "audit",
     "quarantine",
     "policy",
+    "format",
     "replay",
     "verify",
     "collect",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from verifier.cli.format import FormatOption, formats_of
 from verifier.pairing.statement import Statement
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ Exit status: 0 proven, 1 violated, 2 wrong usage or unreadable input, 3 not prov
   kubectl logs POD -c istio-proxy | mirrorproof check --policy vs.yaml POD=- forecast-v1-x.log
 
   mirrorproof check --policy vs.yaml --json fluent-bit-dump.json
+
+  mirrorproof check --policy vs.yaml --access-log-format @mesh.yaml POD=access.log
 """
 
 
@@ -80,6 +83,7 @@ def check_command(
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     limit: Annotated[int, typer.Option(min=0, help="Most findings of a policy.")] = 100,
+    access_log_format: FormatOption = None,
 ) -> None:
     """Judges log files; see `_HELP`."""
     from rich.console import Console
@@ -92,7 +96,12 @@ def check_command(
     with (
         _progress(wanted=_is_long(logs)) as progress,
         check(
-            policies, logs, assume_complete=assume_complete, limit=limit, progress=progress
+            policies,
+            logs,
+            assume_complete=assume_complete,
+            limit=limit,
+            formats=formats_of(access_log_format),
+            progress=progress,
         ) as outcome,
     ):
         found = report.results(outcome)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from verifier.cli.format import FormatOption, format_override
+
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
@@ -125,6 +127,7 @@ def collect(
         list[Path] | None,
         typer.Option(metavar="FILE", help="Record the policies of a file or folder first."),
     ] = None,
+    access_log_format: FormatOption = None,
     database_url: DatabaseOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -138,7 +141,11 @@ def collect(
         "group": group,
         "partitions": partitions,
     }
-    overrides = {"kafka": kafka, "database": database_override(database_url)}
+    overrides: dict[str, dict[str, object]] = {
+        "kafka": kafka,
+        "database": database_override(database_url),
+        "collector": {"access_log_format": format_override(access_log_format)},
+    }
     settings = load_settings(config, overrides)
     stop = stop_on_signals()
     if policy:

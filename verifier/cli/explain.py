@@ -11,10 +11,12 @@ import typer
 from collector.errors import UsageError
 from verifier.cli.collect import ConfigOption, DatabaseOption
 from verifier.cli.database import existing_database
+from verifier.cli.format import FormatOption, formats_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from collector.formats.parse import Format
     from verifier.explain import Story
 
 _HELP: Final = """Shows every line of one request id, how they were judged together, and why.
@@ -52,6 +54,7 @@ def explain_command(
         bool, typer.Option(help="A named log is complete; else only what it shows.")
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    access_log_format: FormatOption = None,
 ) -> None:
     """Explains one request; see `_HELP`."""
     if logs and database_url:
@@ -59,7 +62,13 @@ def explain_command(
         raise UsageError(msg)
     request_id = request_id.encode("utf-8", "replace").decode()  # arguments may hold any bytes
     if logs or policy:
-        stories = _explain_files(policy, logs or [], request_id, assume_complete=assume_complete)
+        stories = _explain_files(
+            policy,
+            logs or [],
+            request_id,
+            assume_complete=assume_complete,
+            formats=formats_of(access_log_format),
+        )
     else:
         stories = _explain_stored(database_url, config, request_id)
     _print(request_id, stories, as_json=as_json)
@@ -75,7 +84,12 @@ def _explain_stored(database_url: str | None, config: Path | None, request_id: s
 
 
 def _explain_files(
-    policy: list[Path] | None, logs: list[str], request_id: str, *, assume_complete: bool
+    policy: list[Path] | None,
+    logs: list[str],
+    request_id: str,
+    *,
+    assume_complete: bool,
+    formats: list[Format],
 ) -> list[Story]:
     from verifier.check.lookup import explain_files
     from verifier.policies.read import read_policies
@@ -83,7 +97,13 @@ def _explain_files(
     if not policy or not logs:
         msg = "explain: files need --policy FILE, the routes to judge them by"
         raise UsageError(msg)
-    return explain_files(read_policies(policy), logs, request_id, assume_complete=assume_complete)
+    return explain_files(
+        read_policies(policy),
+        logs,
+        request_id,
+        assume_complete=assume_complete,
+        formats=formats,
+    )
 
 
 def _print(request_id: str, stories: list[Story], *, as_json: bool) -> None:

@@ -18,6 +18,7 @@ from verifier.cli.collect import (
     record_policies,
     stop_on_signals,
 )
+from verifier.cli.format import FormatOption, format_override
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -195,6 +196,7 @@ def up(
         typer.Option(metavar="0-3,7", help="Read these partitions, without a consumer group."),
     ] = None,
     policy: PolicyOption = None,
+    access_log_format: FormatOption = None,
     migrate: Annotated[bool, typer.Option("--migrate", help="Migrate PostgreSQL, too.")] = False,
     as_json: JsonOption = False,
     database_url: DatabaseOption = None,
@@ -210,7 +212,11 @@ def up(
         "group": group,
         "partitions": partitions,
     }
-    overrides = {"kafka": kafka, "database": database_override(database_url)}
+    overrides: dict[str, dict[str, object]] = {
+        "kafka": kafka,
+        "database": database_override(database_url),
+        "collector": {"access_log_format": format_override(access_log_format)},
+    }
     settings = load_settings(config, overrides)
     stop = stop_on_signals()
     engine = _open(settings, policy, migrate=migrate)
