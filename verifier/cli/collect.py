@@ -141,11 +141,8 @@ def collect(
         "group": group,
         "partitions": partitions,
     }
-    overrides: dict[str, dict[str, object]] = {
-        "kafka": kafka,
-        "database": database_override(database_url),
-        "collector": {"access_log_format": format_override(access_log_format)},
-    }
+    own = format_override(access_log_format)
+    overrides = {"kafka": kafka, "database": database_override(database_url), "collector": own}
     settings = load_settings(config, overrides)
     stop = stop_on_signals()
     if policy:

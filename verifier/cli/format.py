@@ -60,10 +60,10 @@ def formats_of(given: Sequence[str] | None) -> list[Format]:
     return [one for value in given or () for one in read_formats(_text_of(value))]
 
 
-def format_override(given: Sequence[str] | None) -> str | None:
-    """What the options mean as a setting: one format a line. Raises UsageError."""
-    found = formats_of(given)
-    return "\n".join(f"{'json' if one.is_json else 'text'}:{one.text}" for one in found) or None
+def format_override(given: Sequence[str] | None) -> dict[str, object]:
+    """What the options mean as settings: one format a line. Raises UsageError."""
+    found = [f"{'json' if one.is_json else 'text'}:{one.text}" for one in formats_of(given)]
+    return {"access_log_format": "\n".join(found)} if found else {}
 
 
 def _text_of(value: str) -> str:

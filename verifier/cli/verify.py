@@ -212,11 +212,8 @@ def up(
         "group": group,
         "partitions": partitions,
     }
-    overrides: dict[str, dict[str, object]] = {
-        "kafka": kafka,
-        "database": database_override(database_url),
-        "collector": {"access_log_format": format_override(access_log_format)},
-    }
+    own = format_override(access_log_format)
+    overrides = {"kafka": kafka, "database": database_override(database_url), "collector": own}
     settings = load_settings(config, overrides)
     stop = stop_on_signals()
     engine = _open(settings, policy, migrate=migrate)
