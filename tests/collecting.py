@@ -50,7 +50,7 @@ class Production(Thread):
     def __init__(self, bootstrap: str, topic: str, partitions: int = 2, per_s: int = 500) -> None:
         super().__init__(daemon=True)
         self._producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=5)
-        self._topic, self._per_s = topic, per_s
+        self.bootstrap, self._topic, self._per_s = bootstrap, topic, per_s
         self._ended = Event()
         self.ledger: list[str] = []
         self.sent = [0] * partitions

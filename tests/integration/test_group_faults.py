@@ -1,0 +1,152 @@
+"""Members of a consumer group freeze, come and go: nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from kafka import OffsetAndMetadata, TopicPartition
+from kafka.admin import KafkaAdminClient
+
+from tests.collecting import Collector, Production, Rows, running, until
+from tests.servers.kafka import KafkaBroker
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(580)]
+
+CHANGES = 12
+PARTITIONS = 8
+SESSION_S = 6
+
+
+class Team:
+    """Collectors of one consumer group, with production going on."""
+
+    def __init__(self, kafka: KafkaBroker, url: str, folder: Path, partitions: int) -> None:
+        self.topic = kafka.create_topic(partitions)
+        self._folder, self._stack = folder, ExitStack()
+        self._settings = {
+            "KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap,
+            "KAFKA__TOPICS": self.topic,
+            "KAFKA__GROUP": self.topic,
+            "KAFKA__SESSION_TIMEOUT_S": SESSION_S,
+            "DATABASE__URL": url,
+        }
+        self.rows = Rows(url)
+        self.members: list[Collector] = []
+        self.hired = 0
+        self.production = Production(kafka.bootstrap, self.topic, partitions)
+        self._stack.enter_context(self.production)
+
+    def hire(self) -> Collector:
+        """Starts one more member."""
+        self.hired += 1
+        name = f"member-{self.hired}"
+        member = self._stack.enter_context(running(self._folder, name, **self._settings))
+        member.until(lambda: not member.probe("/livez"), "never began")
+        self.members.append(member)
+        return member
+
+    def dismiss(self, member: Collector, *, kill: bool) -> None:
+        """Ends a member, in good order or not."""
+        self.members.remove(member)
+        if kill:
+            member.process.kill()
+            member.process.wait(10)
+        else:
+            assert member.leave() < 10.0
+
+    def goes_on_everywhere(self) -> float:
+        """Waits until every partition was read on; how long that took, seconds."""
+        since, before = time.monotonic(), self.rows.offsets()
+
+        def moved() -> bool:
+            now = self.rows.offsets()
+            return len(now) == len(self.production.sent) and all(
+                b > a for a, b in zip(before or [0] * len(now), now, strict=True)
+            )
+
+        until(moved, "a partition is not read", self.members[0].log)
+        return time.monotonic() - since
+
+    def check(self) -> None:
+        """Ends production, waits for the rest, and compares: nothing lost, nothing doubled."""
+        self.production.end()
+        until(lambda: self.rows.offsets() == self.production.sent, "rest", self.members[0].log)
+        for member in tuple(self.members):
+            self.dismiss(member, kill=False)
+        assert self.rows.lost_and_doubled(self.production.ledger) == (0, 0)
+
+    def said(self) -> str:
+        """All that the members logged."""
+        return "".join(log.read_text() for log in sorted(self._folder.glob("member-*.log")))
+
+    def close(self) -> None:
+        """Ends everything."""
+        self._stack.close()
+
+
+@pytest.fixture
+def team(group_kafka: KafkaBroker, migrated_postgres_url: str, tmp_path: Path) -> Iterator[Team]:
+    """A team with one member, which reads everything."""
+    found = Team(group_kafka, migrated_postgres_url, tmp_path, PARTITIONS)
+    try:
+        found.hire()
+        found.goes_on_everywhere()
+        yield found
+    finally:
+        found.close()
+
+
+def test_a_member_that_was_frozen_writes_nothing_any_more(team: Team) -> None:
+    """It wakes up after its session: another one has its partitions, and it is fenced."""
+    for _ in range(3):
+        frozen, other = team.members[0], team.hire()
+        team.goes_on_everywhere()
+        frozen.process.send_signal(signal.SIGSTOP)
+        team.members = [other]
+        team.goes_on_everywhere()  # the other one has all of them now
+        frozen.process.send_signal(signal.SIGCONT)
+        team.members.append(frozen)
+        assert team.goes_on_everywhere() < 60.0
+        team.dismiss(other, kill=False)
+        team.goes_on_everywhere()
+
+    team.check()
+    assert "write_fenced" in team.said()
+
+
+def test_members_that_come_and_go_lose_and_double_nothing(team: Team) -> None:
+    """One, four, one again, some of them killed; no partition waits for a minute."""
+    chance, slowest = random.Random(3), 0.0
+    for change in range(CHANGES):
+        grows = len(team.members) < (4 if change < CHANGES / 2 else 1)
+        if grows or len(team.members) == 1:
+            team.hire()
+        else:
+            team.dismiss(chance.choice(team.members), kill=change % 3 == 0)
+        if change % 2:  # every other time the next change comes in the middle of the last
+            slowest = max(slowest, team.goes_on_everywhere())
+
+    team.check()
+    assert slowest < 60.0
+
+
+def test_a_committed_offset_of_zero_decides_nothing(team: Team) -> None:
+    """The broker may forget what was committed, or make it up: the database has it."""
+    team.goes_on_everywhere()
+    team.dismiss(team.members[0], kill=False)
+    at = [TopicPartition(team.topic, number) for number in range(PARTITIONS)]
+    admin = KafkaAdminClient(bootstrap_servers=team.production.bootstrap)
+    zero = {partition: OffsetAndMetadata(0, "", -1) for partition in at}
+    admin.alter_group_offsets(team.topic, zero)
+    admin.close()
+
+    team.hire()
+    team.goes_on_everywhere()
+
+    team.check()
