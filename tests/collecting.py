@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Event, Thread
 from typing import Self
@@ -179,7 +179,11 @@ def until(true: Callable[[], bool], what: str, log: Path) -> None:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, name: str = "collector", *arguments: str, **settings: object
+    folder: Path,
+    name: str = "collector",
+    *arguments: str,
+    program: Sequence[str] = COLLECT,
+    **settings: object,
 ) -> Iterator[Collector]:
     """The real command, in a process of its own, gone at the end of the block.
 
@@ -187,6 +191,7 @@ def running(
         folder: Gets its log and its policy.
         name: Of the log.
         arguments: Of `collect`, besides the policy.
+        program: The command itself.
         settings: By their variables, without the prefix: `KAFKA__TOPICS="logs"`.
     """
     (port,) = free_ports(1)
@@ -200,7 +205,7 @@ def running(
     }
     with log.open("ab") as sink:
         process = subprocess.Popen(
-            [*COLLECT, "--policy", str(policy), *arguments],
+            [*program, "--policy", str(policy), *arguments],
             stderr=sink,
             env={**os.environ, **{f"MIRRORPROOF_{n}": str(v) for n, v in variables.items()}},
             cwd=REPOSITORY,

@@ -71,6 +71,7 @@ class KafkaSource:
         self._where = ",".join(settings.bootstrap_servers)
         self._topics = settings.topics
         self._begun: set[TopicPartition] = set()
+        self._begun_ids: dict[str, str | None] = {}
         self._paused = False
         self._group = settings.group if settings.partitions is None else None
         self._consumer = connect(settings, self._group, client_id)
@@ -108,6 +109,7 @@ class KafkaSource:
                 broken = self._breaks(error.divergent_offsets, "the log was truncated, to {}")
         revoked, assigned = self._notes.take()
         self._begun.difference_update(TopicPartition(*gone) for gone in revoked)
+        broken |= self._created_again({*fetched, *(TopicPartition(*p) for p in broken)})
         records = {
             Partition(found.topic, found.partition): [_record(raw) for raw in raws]
             for found, raws in fetched.items()
@@ -120,9 +122,25 @@ class KafkaSource:
             self.halt(Partition(*partition))
         return {Partition(*p): words.format(getattr(o, "offset", o)) for p, o in found.items()}
 
+    def _created_again(self, heard_of: set[TopicPartition]) -> dict[Partition, str]:
+        """Partitions of topics that are others by now: their records mean nothing to us.
+
+        Brokers are asked for records by the topic's name, and answer with those of the new one.
+        """
+        broken: dict[Partition, str] = {}
+        for topic in {found.topic for found in heard_of}:
+            before, now = self._begun_ids.get(topic), self.topic_id(topic)
+            if before and now and before != now:
+                why = f"the topic was created again: its id is {now}, was {before}"
+                gone = [found for found in heard_of | self._begun if found.topic == topic]
+                broken |= self._breaks(dict.fromkeys(gone), why)
+        return broken
+
     def begin(self, partition: Partition, offset: int) -> None:
         """See `RecordSource`."""
         found = TopicPartition(*partition)
+        if not any(begun.topic == found.topic for begun in self._begun):
+            self._begun_ids[found.topic] = self.topic_id(found.topic)
         with contextlib.suppress(*_NOT_OURS):
             self._consumer.seek(found, offset)
             self._begun.add(found)

@@ -96,6 +96,7 @@ def test_a_topic_created_again_stops_its_partition(reader: Reader) -> None:
         collector.until(lambda: reader.state()[0] == "stopped", "never noticed")
         assert time.monotonic() - since < SOON_S
         assert "created again" in str(reader.state()[1])
+        assert reader.state()[2] == 10, "records of the new topic were taken for the old one's"
         collector.is_told(STOPPED, "created again")
         collector.leave()
 
