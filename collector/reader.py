@@ -7,7 +7,9 @@ begin anew with `forget`, at the offset that the database has.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from collector.batch import Batch, Seen, Watch, poison_of
 from collector.envelopes import paths
@@ -48,7 +50,9 @@ class Reader:
     ) -> None:
         self._parse = read_line
         self._secret = secret
-        self._containers = frozenset(containers)
+        named = frozenset(containers)
+        # Lines of an unknown container always count.
+        self._containers = named | {""} if named else named
         self._identity_of = identity_of
         self._limits = limits
         self._tolls: dict[Partition, Toll] = {}
@@ -82,11 +86,13 @@ class Reader:
         batch = Batch(partition, offset, offset, watch.policy_version_id)
         joiner = self._joiners.setdefault(partition, Joiner(read_line=self._parse))
         toll = self._tolls.setdefault(partition, Toll())
-        counted = record_us = 0
+        moment = _Moment(watch, joiner, self._identity_of(partition), 0, now_us)
+        counted = poison = 0
         for record in records:
-            before, poison = batch.read, len(batch.poison)
-            record_us = min(record.timestamp_us or now_us, now_us)
-            self._read_record(batch, record, _Moment(watch, joiner, record_us, now_us))
+            before = batch.read
+            time_us = record.timestamp_us
+            moment.record_us = time_us if 0 < time_us < now_us else now_us
+            self._read_record(batch, record, moment)
             batch.records += 1
             batch.to_offset = record.offset + 1
             if len(batch.poison) == poison:
@@ -95,12 +101,13 @@ class Reader:
             counted = batch.read
             # Pieces that are given up now are of other records.
             bad = min(len(batch.poison) - poison, counted - before)
+            poison = len(batch.poison)
             why = toll.add_bad(counted - before, bad, self._limits)
             if why:
                 batch.stop_reason = f"{why}; the last one: {batch.poison[-1].reason}"
                 break
         toll.add_good(batch.read - counted, self._limits)
-        _close(batch, joiner, record_us, now_us)
+        _close(batch, joiner, moment.record_us, now_us)
         if batch.stop_reason:
             del self._joiners[partition]  # whoever reads on begins with what is written
         return batch
@@ -122,21 +129,23 @@ class Reader:
         return batch if batch.unheld else None
 
     def _read_record(self, batch: Batch, record: Record, moment: _Moment) -> None:
-        identity = self._identity_of(batch.partition)
+        identity, joiner = moment.identity, moment.joiner
         if record.headers or record.key:
             identity = paths.of_record(identity, record.key, record.headers)
-        for item, found in enumerate(unwrap(record.value, identity)):
-            batch.read += 1
-            place = record.offset, item
-            if isinstance(found, RawLine):
-                joined = moment.joiner.join(found) if moment.joiner else None
+        found = unwrap(record.value, identity)
+        batch.read += len(found)
+        place = record.offset, 0
+        for one in found:
+            if isinstance(one, RawLine):
+                joined = joiner.join(one) if joiner else None
                 if joined is None:
-                    self._read_line(batch, place, found, self._parse(found.text), moment)
+                    self._read_line(batch, place, one, self._parse(one.text), moment)
                 else:
                     _give_up(batch, joined.given)
                     self._read_line(batch, place, joined.line, joined.log, moment)
             else:
-                self._read_other(batch, place, found, (record.value, identity), moment)
+                self._read_other(batch, place, one, (record.value, identity), moment)
+            place = record.offset, place[1] + 1
 
     def _read_other(
         self,
@@ -157,10 +166,6 @@ class Reader:
             value, who = source
             batch.poison.append(poison_of(value, found.reason, *place, moment.record_us, who))
 
-    def _counts(self, pod: Identity) -> bool:
-        """Whether lines of this container are looked at."""
-        return not (pod.container and self._containers) or pod.container in self._containers
-
     def _read_piece(self, batch: Batch, place: Place, piece: Piece, moment: _Moment) -> None:
         stream = stream_of(piece)
         if piece.unsure and not moment.joiner.holds(stream):
@@ -170,7 +175,7 @@ class Reader:
                 self._read_line(batch, place, line, log, moment)
                 return
         batch.ignored += 1
-        if not self._counts(piece.identity):
+        if self._containers and piece.identity.container not in self._containers:
             return
         time = "" if piece.time is None else scrub(str(piece.time))
         held = HeldPiece(*place, stream, time, piece.text, moment.record_us)
@@ -186,21 +191,22 @@ class Reader:
         log: AccessLog | Ignored | Quarantined,
         moment: _Moment,
     ) -> None:
-        pod = line.identity
-        if not self._counts(pod):
+        pod, text = line.identity, line.text
+        if self._containers and pod.container not in self._containers:
             batch.ignored += 1
         elif isinstance(log, AccessLog):
             if log.pod:
                 pod = writer_of(log, pod)
-            _see_time(batch, pod, log.end_us, moment.record_us)
-            observation = observe(log, line.text, pod, moment.watch.hosts, self._secret)
+            _see_time(batch, pod, log.start_us + log.duration_ms * 1000, moment.record_us)
+            observation = observe(log, text, pod, moment.watch.hosts, self._secret)
             if observation is None:
                 batch.ignored += 1
-            elif "\0" in line.text:
-                value = line.text.encode("utf-8", "replace")
+            elif "\0" in text:
+                value = text.encode("utf-8", "replace")
                 batch.poison.append(poison_of(value, _NUL, *place, moment.record_us, pod))
             else:
-                batch.seen.append(Seen(*place, observation, line.text))
+                offset, item = place
+                batch.seen.append(Seen(offset, item, observation, text))
         elif isinstance(log, Ignored):
             batch.ignored += 1
             if pod.node:
@@ -210,11 +216,12 @@ class Reader:
             batch.poison.append(poison_of(value, log.reason, *place, moment.record_us, pod))
 
 
-class _Moment(NamedTuple):
-    """What is the same for all lines of a record."""
+class _Moment(msgspec.Struct, gc=False):
+    """What is the same for all lines of a batch, and the time of the record that is read."""
 
     watch: Watch
     joiner: Joiner
+    identity: Identity
     record_us: int
     now_us: int
 
@@ -244,13 +251,14 @@ def _see_time(batch: Batch, pod: Identity, end_us: int, record_us: int) -> None:
     if end_us > record_us + MAX_SKEW_US:
         batch.skewed += 1
         return
-    if batch.watermark_us is None or end_us > batch.watermark_us:
+    watermark_us = batch.watermark_us
+    if watermark_us is None or end_us > watermark_us:
         batch.watermark_us = end_us
     if pod.node:
         _see_node(batch, pod, end_us)
 
 
 def _see_node(batch: Batch, identity: Identity, alive_us: int) -> None:
-    key = (identity.cluster, identity.node)
-    if identity.node and alive_us > batch.nodes.get(key, 0):
-        batch.nodes[key] = alive_us
+    key, nodes = (identity.cluster, identity.node), batch.nodes
+    if identity.node and alive_us > nodes.get(key, 0):
+        nodes[key] = alive_us

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from collector.formats.timestamps import parse_time
+from collector.formats.timestamps import parse_head, parse_time
 from collector.records import AccessLog
 
 # A lone `-` is left out of its group, so that "nothing logged" comes out empty.
@@ -110,11 +110,9 @@ def _parse_plain(parts: list[str]) -> AccessLog:
     if not (cluster and upstream_local and downstream_local and downstream_remote and name):
         raise ValueError(tail)
     code, flags, details = _statuses.get(status) or _read_status(status)
-    received, sent, duration = read_sizes(sizes)
-    if head[:1] != "[" or head[-2:] != "] ":
-        raise ValueError(head)
+    received, sent, duration = _sizes.get(sizes) or read_sizes(sizes)
     return AccessLog(
-        parse_time(head[1:-2]),
+        parse_head(head),
         duration,
         "" if method == "-" else method,
         "" if path == "-" else path,

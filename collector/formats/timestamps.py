@@ -9,6 +9,7 @@ _CACHE_LIMIT: Final = 10_000
 _seconds: dict[str, int] = {}
 _thousandths: Final = {f".{number:03d}Z": number * 1000 for number in range(1000)}
 """What follows the seconds in Envoy's default form, in µs."""
+_ends: Final = {f"{text}] ": part for text, part in _thousandths.items()}
 
 
 def _whole_second_us(text: str) -> int:
@@ -20,6 +21,16 @@ def _whole_second_us(text: str) -> int:
             _seconds.clear()  # lines come nearly in order: the next ones fill it again
         _seconds[text] = found
     return found
+
+
+def parse_head(head: str) -> int:
+    """As `parse_time`, of the time within what a text line begins with: `[TIME] `."""
+    whole, part = _seconds.get(head[1:20]), _ends.get(head[20:])
+    if whole is not None and part is not None and head[0] == "[":  # nearly always
+        return whole + part
+    if head[:1] != "[" or head[-2:] != "] ":
+        raise ValueError(head)
+    return parse_time(head[1:-2])
 
 
 def parse_time(text: str) -> int:
