@@ -18,6 +18,7 @@ from typing import Final
 from sqlalchemy import Engine
 
 from collector.backoff import Backoff
+from collector.careful import CarefulReading
 from collector.clock import Clock, SystemClock
 from collector.db.engine import check_connection, open_engine, reading
 from collector.db.migrate import require_head, upgrade
@@ -43,6 +44,8 @@ from collector.settings import CollectorSettings, Settings
 from collector.sources.clients import KafkaOpener
 from collector.sources.file import FileSource, pod_of_file
 from collector.sources.protocol import Partition, RecordSource
+from collector.sources.unit import UnitReader
+from collector.sources.units import KafkaUnits
 from collector.watcher import Watcher
 
 _WATCH_EVERY_S: Final = 1.0
@@ -88,6 +91,7 @@ class CollectorApp:
         engine: The database, migrated.
         open_source: Opens the source of records, anew after a failure.
         clock: Where the time comes from.
+        open_units: Opens a partition to read one record batch at a time; None: that cannot be.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class CollectorApp:
         engine: Engine,
         open_source: Callable[[], RecordSource],
         clock: Clock,
+        open_units: Callable[[Partition], UnitReader] | None = None,
     ) -> None:
         own, kafka, owner = settings.collector, settings.kafka, owner_name(settings)
         secret = request_key_secret(engine)
@@ -107,6 +112,7 @@ class CollectorApp:
             clock,
             owner,
             from_latest=kafka.initial_offset == "latest",
+            can_be_careful=open_units is not None,
             on_begin=reader.forget,
         )
         writer = Writer(engine, PathRedactor(own.keep_query))
@@ -119,6 +125,7 @@ class CollectorApp:
             every_s=kafka.end_check_s,
             stall_s=kafka.stall_s,
         )
+        watcher = Watcher(engine, clock, owner, own.policy_refresh_s)
         self._clock = clock
         self._engine = engine
         self._listen = own.health_listen
@@ -132,9 +139,11 @@ class CollectorApp:
                 ownership=ownership,
                 pending=pending,
                 lag=lag,
-                watcher=Watcher(engine, clock, owner, own.policy_refresh_s),
+                watcher=watcher,
                 reader=reader,
                 poll_s=kafka.batch_wait_ms / 1000,
+                careful=open_units
+                and CarefulReading(engine, clock, ownership, pending, reader, watcher, open_units),
                 start_timeout_s=kafka.start_timeout_s,
             )
         )
@@ -217,7 +226,9 @@ def build(
     """
     opener, clock = KafkaOpener(settings.kafka), clock or SystemClock()
     engine = await_database(settings, clock, stop or Event())
-    return CollectorApp(settings, engine, opener, clock)
+    return CollectorApp(
+        settings, engine, opener, clock, lambda one: KafkaUnits(settings.kafka, one)
+    )
 
 
 def await_database(settings: Settings, clock: Clock, stop: Event) -> Engine:

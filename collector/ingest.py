@@ -12,6 +12,7 @@ from threading import Event
 from typing import Final
 
 from collector.backoff import Backoff
+from collector.careful import CarefulReading
 from collector.clock import Clock
 from collector.errors import DatabaseAway, MirrorproofError, Refused, Retryable, UsageError
 from collector.health import STALLED, Health
@@ -20,7 +21,7 @@ from collector.log import Throttle, get_logger
 from collector.ownership import Ownership
 from collector.pending import Pending
 from collector.reader import Reader
-from collector.sources.protocol import Polled, RecordSource, Stuck
+from collector.sources.protocol import Polled, RecordSource, Stuck, Undecodable
 from collector.watcher import Watcher
 
 _POLL_AWAY_S: Final = 0.1
@@ -48,6 +49,7 @@ class Parts:
     watcher: Watcher
     reader: Reader
     poll_s: float
+    careful: CarefulReading | None = None
     start_timeout_s: float = 0.0
 
 
@@ -127,6 +129,9 @@ class Ingest:
         """What the source brought; None: it failed."""
         try:
             polled = source.poll(_POLL_AWAY_S if self._paused else self._parts.poll_s)
+        except Undecodable as error:
+            self._suspect(error)
+            return None
         except (Retryable, Refused) as error:
             self._refuse_start(error)
             self._source_failed(error, stop)
@@ -136,6 +141,15 @@ class Ingest:
         if not self._questions.failures:
             self._health.mend("kafka_away")
         return polled
+
+    def _suspect(self, error: Undecodable) -> None:
+        """One of our partitions brings what cannot be unpacked: the next source reads carefully."""
+        self._log.error("records_not_unpacked", error=str(error))
+        try:
+            self._parts.ownership.suspect()
+        except MirrorproofError as away:
+            self._complain("work_failed", away)
+        self._replace_source()
 
     def _refuse_start(self, error: MirrorproofError) -> None:
         """Raises an error that was there from the beginning: a setting is wrong.
@@ -238,6 +252,8 @@ class Ingest:
         try:
             if not parts.watcher.is_idle:
                 parts.ownership.settle(source)
+                if parts.careful is not None:
+                    parts.careful.run(source)
                 self._has_read = self._has_read or bool(parts.ownership.held)
                 self._health.beat()
             parts.lag.run(source, parts.watcher.watch.policy_version_id)
@@ -284,5 +300,7 @@ class Ingest:
             self._log.warning("left_without_writing", error=str(error))
         else:
             parts.watcher.close()
+        if parts.careful is not None:
+            parts.careful.close()
         if self._source is not None:
             self._source.close()

@@ -26,6 +26,10 @@ from collector.sources.protocol import Bounds, Partition, RecordSource
 
 _LOOK_AGAIN_S: Final = 3.0
 """How often to look whether a partition that is set aside may be claimed again."""
+_SUSPECT: Final = 2
+"""So many owners that vanished in a row may have died of what they read."""
+_CAREFUL: Final = 10_000
+"""Offsets: somewhere in what one poll brings they died."""
 _QUIET_US: Final = 60_000_000
 """An owner that wrote nothing for so long is gone; a living one writes every few seconds."""
 
@@ -40,11 +44,17 @@ class Held(msgspec.Struct):
         claim: The right to write about it.
         read_next: The offset to read next; runs ahead of what is written.
         moved_s: When it brought something last, monotonic seconds.
+        careful_to: Up to where each record batch is read alone; 0: it is read as usual.
+        unclean: How many owners vanished before us.
+        attempt: The offset that is tried alone, and how often it was.
     """
 
     claim: Claim
     read_next: int
     moved_s: float
+    careful_to: int = 0
+    unclean: int = 0
+    attempt: tuple[int | None, int] = (None, 0)
 
 
 class Ownership:
@@ -55,6 +65,7 @@ class Ownership:
         clock: Where the time comes from.
         owner: Name of this process.
         from_latest: Where to begin in a partition that was never read: at its end, not its start.
+        can_be_careful: Whether a partition can be read one record batch at a time.
         on_begin: Called with each partition that is read from now on, the pieces of lines that
             wait in it, and the time.
 
@@ -70,12 +81,14 @@ class Ownership:
         owner: str,
         *,
         from_latest: bool = False,
+        can_be_careful: bool = False,
         on_begin: OnBegin = lambda _partition, _pieces, _now_us: None,
     ) -> None:
         self._engine = engine
         self._clock = clock
         self._owner = owner
         self._from_latest = from_latest
+        self._can_be_careful = can_be_careful
         self._on_begin = on_begin
         self._waiting: list[Partition] = []
         self._broken: dict[Partition, str] = {}
@@ -185,8 +198,33 @@ class Ownership:
             return
         self._waiting.remove(partition)
         self._on_begin(partition, waiting, now_us)
-        source.begin(partition, claim.next_offset)
+        self._begin(self.held[partition], source)
         self._log.info("partition_claimed", partition=str(partition), offset=claim.next_offset)
+
+    def _begin(self, held: Held, source: RecordSource) -> None:
+        """Begins to read; carefully where the owners before us may have died of it."""
+        claim = held.claim
+        is_suspect = claim.unclean >= _SUSPECT or claim.attempt[0] is not None
+        if not (self._can_be_careful and is_suspect):
+            source.begin(claim.partition, claim.next_offset)
+            return
+        held.careful_to = claim.next_offset + _CAREFUL
+        held.unclean, held.attempt = claim.unclean, claim.attempt
+        self._log.warning(
+            "partition_read_carefully",
+            partition=str(claim.partition),
+            offset=claim.next_offset,
+            unclean=claim.unclean,
+        )
+
+    def suspect(self) -> None:
+        """Has our partitions read carefully from the next claim on.
+
+        Raises:
+            Retryable, UsageError: The database.
+        """
+        with self._writing() as connection:
+            positions.suspect(connection, [held.claim for held in self.held.values()])
 
     def _look_again(self) -> None:
         now_s = self._clock.monotonic()

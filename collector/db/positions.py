@@ -7,15 +7,18 @@ from, and must hit exactly one row. Whoever was replaced, or repeats a write, hi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, func, select, update
+from sqlalchemy import Connection, Row, and_, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.db.tables import RUNNING, STOPPED, position
 from collector.errors import Fenced
 from collector.sources.protocol import Bounds, Partition
+
+_CALM: Final = {"unclean": 0, "attempt_offset": None, "attempts": 0}
+"""Of a partition that is read on."""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -27,6 +30,8 @@ class Claim(msgspec.Struct, frozen=True):
         next_offset: Where to read on.
         topic_id: The broker's id of the topic when it was first read, None: it had none.
         stopped: Why the partition must not be read; empty: it may.
+        unclean: How many owners before us vanished, one after the other, without reading on.
+        attempt: The offset that was tried alone when the last one vanished, and how often.
     """
 
     partition: Partition
@@ -34,6 +39,8 @@ class Claim(msgspec.Struct, frozen=True):
     next_offset: int
     topic_id: str | None = None
     stopped: str = ""
+    unclean: int = 0
+    attempt: tuple[int | None, int] = (None, 0)
 
 
 def _is(partition: Partition) -> Any:
@@ -65,21 +72,37 @@ def create(
 
 
 def claim(connection: Connection, partition: Partition, owner: str, now_us: int) -> Claim:
-    """Takes a known partition over; whoever had it is fenced from now on."""
+    """Takes a known partition over; whoever had it is fenced from now on.
+
+    An owner that did not give it back has vanished, unless it was ourselves; that is counted until
+    somebody reads on.
+    """
+    unclean = case(
+        (position.c.owner.is_(None), 0),
+        (position.c.owner == owner, position.c.unclean),
+        else_=position.c.unclean + 1,
+    )
     found = connection.execute(
         update(position)
         .where(_is(partition))
-        .values(owner=owner, owner_epoch=position.c.owner_epoch + 1, updated_us=now_us)
+        .values(
+            owner=owner, owner_epoch=position.c.owner_epoch + 1, unclean=unclean, updated_us=now_us
+        )
         .returning(
             position.c.owner_epoch,
             position.c.next_offset,
             position.c.topic_id,
             position.c.state,
             position.c.reason,
+            position.c.unclean,
+            position.c.attempt_offset,
+            position.c.attempts,
         )
     ).one()
     stopped = (found.reason or "stopped") if found.state == STOPPED else ""
-    return Claim(partition, found.owner_epoch, found.next_offset, found.topic_id, stopped)
+    attempt = (found.attempt_offset, found.attempts)
+    place = (found.next_offset, found.topic_id, stopped)
+    return Claim(partition, found.owner_epoch, *place, found.unclean, attempt)
 
 
 def advance(
@@ -102,7 +125,7 @@ def advance(
         Fenced: Another owner claimed the partition, it is stopped, or the batch is not the next.
     """
     from_offset, to_offset = offsets
-    values: dict[str, Any] = {"next_offset": to_offset, "updated_us": now_us}
+    values: dict[str, Any] = {"next_offset": to_offset, "updated_us": now_us, **_CALM}
     if watermark_us is not None:
         known = func.coalesce(position.c.watermark_us, watermark_us)
         larger = func.greatest if connection.dialect.name == "postgresql" else func.max
@@ -110,6 +133,28 @@ def advance(
     _write_one(
         connection, held, values, position.c.next_offset == from_offset, position.c.state == RUNNING
     )
+
+
+def note_attempt(connection: Connection, held: Claim, offset: int | None, tries: int) -> None:
+    """Writes down what is tried alone, before it is; None: nothing. Raises Fenced."""
+    _write_one(connection, held, {"attempt_offset": offset, "attempts": tries})
+
+
+def suspect(connection: Connection, claims: Iterable[Claim]) -> None:
+    """What these partitions bring next cannot be unpacked in the ordinary way."""
+    for held in sorted(claims, key=lambda one: one.partition):
+        connection.execute(
+            update(position)
+            .where(_is(held.partition), position.c.owner_epoch == held.epoch)
+            .values(
+                unclean=position.c.unclean + 1,
+                attempt_offset=position.c.next_offset,
+                attempts=case(
+                    (position.c.attempt_offset == position.c.next_offset, position.c.attempts),
+                    else_=0,
+                ),
+            )
+        )
 
 
 def stop(connection: Connection, held: Claim, reason: str, now_us: int) -> None:
@@ -191,9 +236,7 @@ def clear(
             topic_id=topic_id,
             owner=None,
             owner_epoch=position.c.owner_epoch + 1,
-            unclean=0,
-            attempt_offset=None,
-            attempts=0,
+            **_CALM,
             end_offset=None,
             end_checked_us=None,
             updated_us=now_us,

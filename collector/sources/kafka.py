@@ -10,21 +10,32 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from gzip import BadGzipFile
 from threading import Lock
 from typing import Any, Final
 
 from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
-from kafka.errors import IllegalStateError, KafkaError, LogTruncationError, OffsetOutOfRangeError
+from kafka.errors import (
+    CorruptRecordError,
+    IllegalStateError,
+    KafkaError,
+    LogTruncationError,
+    OffsetOutOfRangeError,
+    UnsupportedCodecError,
+)
 
 from collector.errors import Retryable
 from collector.settings import KafkaSettings
 from collector.sources.kafka_connection import as_our_error, connect
-from collector.sources.protocol import Bounds, Partition, Polled, Record
+from collector.sources.protocol import Bounds, Partition, Polled, Record, Undecodable
 
 _ASK_TIMEOUT_MS: Final = 5_000
 """For questions between polls: short, as nothing else happens meanwhile."""
 _NOT_OURS: Final = (IllegalStateError, ValueError, AssertionError, KeyError)
 """What the client raises about a partition that was taken away a moment ago."""
+
+
+_PACKED_WRONG: Final = (CorruptRecordError, UnsupportedCodecError, BadGzipFile)
 
 
 class _Notes(ConsumerRebalanceListener):
@@ -107,11 +118,17 @@ class KafkaSource:
                 broken = self._breaks(error.args[0], "the log no longer holds offset {}")
             except LogTruncationError as error:
                 broken = self._breaks(error.divergent_offsets, "the log was truncated, to {}")
+            except _PACKED_WRONG as error:
+                raise _undecodable(error) from None
+            except (KafkaError, OSError):
+                raise
+            except Exception as error:
+                raise _undecodable(error) from None
         revoked, assigned = self._notes.take()
         self._begun.difference_update(TopicPartition(*gone) for gone in revoked)
         broken |= self._created_again({*fetched, *(TopicPartition(*p) for p in broken)})
         records = {
-            Partition(found.topic, found.partition): [_record(raw) for raw in raws]
+            Partition(found.topic, found.partition): [record_of(raw) for raw in raws]
             for found, raws in fetched.items()
             if found in self._begun
         }
@@ -227,10 +244,16 @@ def _ignore(_offsets: object, _outcome: object) -> None:
     """The hint may fail: the database has the offsets."""
 
 
-def _record(raw: Any) -> Record:
+def record_of(raw: Any) -> Record:
+    """A record of the client as ours."""
     timestamp_ms = raw.timestamp
     timestamp_us = timestamp_ms * 1000 if timestamp_ms > 0 else 0
     if not raw.key and not raw.headers:
         return Record(raw.offset, timestamp_us, raw.value or b"")
     headers = tuple((name, value or b"") for name, value in raw.headers)
     return Record(raw.offset, timestamp_us, raw.value or b"", raw.key or b"", headers)
+
+
+def _undecodable(error: Exception) -> Undecodable:
+    # Without its traceback: the frames hold what did not fit into memory.
+    return Undecodable(f"records cannot be unpacked: {type(error).__name__}: {error}")

@@ -29,6 +29,10 @@ class Stuck(Retryable):
     """The source looks healthy and brings nothing; another one must take its place."""
 
 
+class Undecodable(Retryable):
+    """Records cannot be unpacked, of which partition is not known; the source is of no more use."""
+
+
 class Record(msgspec.Struct, gc=False):
     """One record.
 

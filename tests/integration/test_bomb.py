@@ -1,0 +1,174 @@
+"""A record that kills whoever unpacks it is passed over, and counted, after three tries."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer
+from sqlalchemy import Engine, select
+
+from collector.db.engine import open_engine, reading, writing
+from collector.db.policies import PolicyRecord, record_versions
+from collector.db.tables import batch, observation, position, quarantine
+from tests.lines import HOST, client_line
+from tests.servers.kafka import KafkaBroker
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+
+REPOSITORY = Path(__file__).parents[2]
+DEADLINE_S = 60.0
+BOMB_BYTES = 250_000_000
+MOST_RSS = 330_000_000
+"""Above what a collector takes, below what the unpacked bomb takes twice."""
+
+
+def produce(broker: KafkaBroker, topic: str, values: list[bytes]) -> None:
+    """One packed record batch."""
+    producer = KafkaProducer(
+        bootstrap_servers=broker.bootstrap, compression_type="gzip", linger_ms=300,
+        max_request_size=400_000_000, batch_size=400_000_000,
+    )  # fmt: skip
+    for value in values:
+        producer.send(topic, value, partition=0)
+    producer.flush(60)
+    producer.close()
+
+
+def lines(*names: str) -> list[bytes]:
+    """Good lines."""
+    return [client_line(name).encode() for name in names]
+
+
+def start(
+    broker: KafkaBroker, topic: str, url: str, log: Path, limit: Callable[[], None] | None = None
+) -> subprocess.Popen[bytes]:
+    """The real command."""
+    arguments = ["collect", "--bootstrap-servers", broker.bootstrap, "--topic", topic]
+    arguments += ["--partitions", "0", "--database-url", url]
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            [sys.executable, "-c", "from verifier.cli import main; main()", *arguments],
+            stderr=file, cwd=REPOSITORY, preexec_fn=limit,
+            env={**os.environ, "MIRRORPROOF_LOG__FORMAT": "json"},
+        )  # fmt: skip
+
+
+def rss(process: subprocess.Popen[bytes]) -> int:
+    """The memory that a process has, in bytes."""
+    try:
+        pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0
+    return pages * resource.getpagesize()
+
+
+def next_offset(engine: Engine) -> int:
+    """How far the partition is read."""
+    with reading(engine) as connection:
+        return connection.scalar(select(position.c.next_offset)) or 0
+
+
+def run_with_killer(process: subprocess.Popen[bytes], is_done: Callable[[], bool]) -> bool:
+    """Kills the process when it takes too much, as the kernel does; returns whether it did."""
+    deadline = time.monotonic() + DEADLINE_S
+    asked = 0.0
+    while time.monotonic() < deadline:
+        if rss(process) > MOST_RSS:
+            process.kill()
+            process.wait(10)
+            return True
+        if time.monotonic() > asked + 0.3:
+            asked = time.monotonic()
+            if is_done():
+                return False
+        time.sleep(0.002)
+    process.kill()
+    pytest.fail("neither killed nor done")
+
+
+def events(log: Path, name: str) -> list[dict[str, object]]:
+    """The events of that name."""
+    found = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    return [event for event in found if event["event"] == name]
+
+
+@pytest.fixture
+def engine(migrated_sqlite_url: str) -> Engine:
+    """A database with a policy."""
+    engine = open_engine(migrated_sqlite_url)
+    with writing(engine) as connection:
+        record_versions(connection, [PolicyRecord("weather/forecast", "{}", (HOST,))], 1)
+    return engine
+
+
+def check_gap(engine: Engine, log: Path) -> None:
+    """One gap of the bomb's two records; the good lines around it are stored."""
+    with reading(engine) as connection:
+        ids = sorted(connection.scalars(select(observation.c.request_id)))
+        (gap,) = connection.execute(select(quarantine)).all()
+        counted = connection.execute(select(batch).where(batch.c.from_offset == 2)).one()
+    assert ids == ["a", "b", "c", "d"]
+    assert (gap.record_offset, gap.records, gap.length) == (2, 2, 0)
+    assert "huge" in gap.reason
+    assert gap.until_us >= gap.record_us > 0
+    assert (counted.to_offset, counted.read, counted.quarantined) == (4, 2, 2)
+    (alert,) = events(log, "records_passed_over")
+    assert (alert["level"], alert["from_offset"], alert["to_offset"]) == ("error", 2, 4)
+
+
+def test_a_bomb_that_gets_the_process_killed_is_passed_after_three_deaths(
+    kafka: KafkaBroker, engine: Engine, migrated_sqlite_url: str, tmp_path: Path
+) -> None:
+    """Killed by -9 while it unpacks, as by the kernel; then the partition goes on."""
+    topic, log = kafka.create_topic(1), tmp_path / "log"
+    produce(kafka, topic, lines("a", "b"))
+    deaths = 0
+    process = start(kafka, topic, migrated_sqlite_url, log)
+    assert not run_with_killer(process, lambda: next_offset(engine) == 2)
+    produce(kafka, topic, [b"x" * BOMB_BYTES, *lines("lost")])
+    produce(kafka, topic, lines("c", "d"))
+
+    while run_with_killer(process, lambda: next_offset(engine) == 6):
+        deaths += 1
+        assert deaths < 10
+        process = start(kafka, topic, migrated_sqlite_url, log)
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(30) == 0
+    assert deaths == 3
+    check_gap(engine, log)
+    engine.dispose()
+
+
+def test_a_bomb_that_does_not_fit_into_memory_is_passed_without_a_death(
+    kafka: KafkaBroker, engine: Engine, migrated_sqlite_url: str, tmp_path: Path
+) -> None:
+    """Under a limit of address space unpacking fails; the process lives on and tries again."""
+    topic, log = kafka.create_topic(1), tmp_path / "log"
+    produce(kafka, topic, lines("a", "b"))
+    produce(kafka, topic, [b"x" * BOMB_BYTES, *lines("lost")])
+    produce(kafka, topic, lines("c", "d"))
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (900_000_000, 900_000_000))
+
+    process = start(kafka, topic, migrated_sqlite_url, log, limit)
+    deadline = time.monotonic() + DEADLINE_S
+    while next_offset(engine) < 6:
+        assert time.monotonic() < deadline, log.read_text()[-3000:]
+        assert process.poll() is None, log.read_text()[-3000:]
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(30) == 0
+    check_gap(engine, log)
+    engine.dispose()
