@@ -52,6 +52,7 @@ _WATCH_EVERY_S: Final = 1.0
 _PATIENCE_S: Final = 5.0
 """For locks of others in the database; meanwhile nobody polls."""
 _EXIT_HUNG: Final = 70
+_EXIT_MEMORY: Final = 71
 _DRAIN_S: Final = 8.0
 """Leaving in good order takes milliseconds; where a server is away it is not waited for longer."""
 
@@ -159,6 +160,10 @@ class CollectorApp:
             with probes:
                 Thread(target=self._watch, args=(stop,), name="watchdog", daemon=True).start()
                 self.ingest.run(stop)
+        except MemoryError:
+            # Whoever restarts us begins with all of it; the partitions are taken as after a crash.
+            get_logger().error("out_of_memory", effect="the process ends, to be started again")
+            os._exit(_EXIT_MEMORY)
         finally:
             self._engine.dispose()
 

@@ -107,8 +107,9 @@ class CarefulReading:
             return
         known, tries = held.attempt
         if known != unit.from_offset:
-            # What becomes huge has most likely ended those who vanished before us.
-            tries = held.unclean if unit.is_large else 0
+            tries = 0
+        if unit.is_large:  # has most likely ended those who vanished before us
+            tries = max(tries, held.unclean)
         if tries >= MOST_TRIES:
             self._pass_over(partition, held, unit, tries)
             return
@@ -125,6 +126,8 @@ class CarefulReading:
             return unit.unpack()
         except UsageError as error:
             self._ownership.stop(partition, f"offset {unit.from_offset}: {error}", source)
+        except MemoryError:
+            raise  # of which nobody recovers for certain: the next process begins with all of it
         except Exception as error:
             why = f"{type(error).__name__}: {error}".rstrip(": ")
             place = {"partition": str(partition), "offset": unit.from_offset}

@@ -77,12 +77,17 @@ class Ingest:
 
         Raises:
             UsageError: Kafka or the database refuses us for good.
+            MemoryError: There is none left; our partitions are not given back, as after a crash.
         """
         try:
             while not stop.is_set():
                 self.turn(stop)
-        finally:
+        except MemoryError:
+            raise
+        except BaseException:
             self._leave()
+            raise
+        self._leave()
 
     def turn(self, stop: Event) -> None:
         """One round: at most one poll and one transaction."""

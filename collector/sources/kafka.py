@@ -119,11 +119,11 @@ class KafkaSource:
             except LogTruncationError as error:
                 broken = self._breaks(error.divergent_offsets, "the log was truncated, to {}")
             except _PACKED_WRONG as error:
-                raise _undecodable(error) from None
-            except (KafkaError, OSError):
+                raise _undecodable(error) from error
+            except (KafkaError, OSError, MemoryError):
                 raise
             except Exception as error:
-                raise _undecodable(error) from None
+                raise _undecodable(error) from error
         revoked, assigned = self._notes.take()
         self._begun.difference_update(TopicPartition(*gone) for gone in revoked)
         broken |= self._created_again({*fetched, *(TopicPartition(*p) for p in broken)})
@@ -255,5 +255,4 @@ def record_of(raw: Any) -> Record:
 
 
 def _undecodable(error: Exception) -> Undecodable:
-    # Without its traceback: the frames hold what did not fit into memory.
     return Undecodable(f"records cannot be unpacked: {type(error).__name__}: {error}")

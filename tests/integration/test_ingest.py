@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine, event, func, select
 
 from collector.batch import Batch
+from collector.careful import CarefulReading
 from collector.db import positions
 from collector.db.engine import open_engine, reading, writing
 from collector.db.policies import PolicyRecord, record_versions
@@ -25,6 +26,7 @@ from collector.reader import Reader
 from collector.records import Identity
 from collector.redact import PathRedactor
 from collector.sources.protocol import Partition, RecordSource
+from collector.sources.unit import UnitReader
 from collector.watcher import Watcher
 from tests.clocks import HandClock
 from tests.lines import HOST, client_line
@@ -75,24 +77,29 @@ class TestBench:
         owner: str = "me",
         partitions: Sequence[Partition] = (P0, P1),
         start_timeout_s: float = 0.0,
+        open_units: Callable[[Partition], UnitReader] | None = None,
         **writer: Writer,
     ) -> Ingest:
-        """A collector; another `writer` may be given."""
+        """A collector; another `writer` may be given, and what reads units."""
         engine, clock = self.engine, self.clock
         reader = Reader(b"secret", (), lambda _: Identity(), PoisonLimits(3))
-        ownership = Ownership(engine, clock, owner, on_begin=reader.forget)
+        careful = open_units is not None
+        ownership = Ownership(engine, clock, owner, can_be_careful=careful, on_begin=reader.forget)
         writes = writer.get("writer") or Writer(engine, PathRedactor())
         pending = Pending(engine, clock, writes, ownership)
         lag = LagCheck(engine, clock, ownership, pending, every_s=5.0, stall_s=STALL_S)
+        watcher = Watcher(engine, clock, owner, 3.0)
         return Ingest(
             Parts(
+                careful=open_units
+                and CarefulReading(engine, clock, ownership, pending, reader, watcher, open_units),
                 clock=clock,
                 health=self.health,
                 open_source=lambda: self.open_source(partitions),
                 ownership=ownership,
                 pending=pending,
                 lag=lag,
-                watcher=Watcher(engine, clock, owner, 3.0),
+                watcher=watcher,
                 reader=reader,
                 poll_s=0.25,
                 start_timeout_s=start_timeout_s,
