@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 # For the program or for pytest: make demo ARGS=--help, make test ARGS="-k parse"
 ARGS ?=
 # Of these files `make test` runs some tests only.
-FAULTS := $(wildcard tests/integration/test_*_faults.py)
+FAULTS := $(wildcard tests/integration/test_*_faults.py) tests/integration/test_bomb.py
 # How many tests run at the same time.
 TEST_WORKERS ?= 2
 

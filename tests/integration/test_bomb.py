@@ -153,6 +153,7 @@ def test_a_bomb_that_gets_the_process_killed_is_passed_after_three_deaths(
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_a_bomb_that_does_not_fit_into_memory_is_passed_after_three_deaths(
     kafka: KafkaBroker, engine: Engine, migrated_sqlite_url: str, tmp_path: Path
 ) -> None:
