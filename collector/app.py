@@ -30,10 +30,11 @@ from collector.formats.given import read_formats
 from collector.formats.parse import LineParser
 from collector.health import Health
 from collector.health_server import serving
-from collector.ingest import Ingest, Parts
+from collector.ingest import Ingest
 from collector.lag import LagCheck
 from collector.log import get_logger
 from collector.ownership import Ownership
+from collector.parts import Parts
 from collector.pending import Pending
 from collector.poison import PoisonLimits
 from collector.reader import Reader
@@ -104,10 +105,8 @@ class CollectorApp:
         open_units: Callable[[Partition], UnitReader] | None = None,
     ) -> None:
         own, kafka, owner = settings.collector, settings.kafka, owner_name(settings)
-        secret = request_key_secret(engine)
         limits = PoisonLimits(own.poison_limit, own.poison_share, own.poison_window)
-        read_line = line_parser(own).parse
-        reader = Reader(secret, own.containers, _identities(own.cluster), limits, read_line)
+        reader = make_reader(own, engine, limits)
         ownership = Ownership(
             engine,
             clock,
@@ -116,8 +115,7 @@ class CollectorApp:
             can_be_careful=open_units is not None,
             on_begin=reader.forget,
         )
-        writer = Writer(engine, PathRedactor(own.keep_query))
-        pending = Pending(engine, clock, writer, ownership)
+        pending = Pending(engine, clock, Writer(engine, PathRedactor(own.keep_query)), ownership)
         lag = LagCheck(
             engine,
             clock,
@@ -204,6 +202,12 @@ def line_parser(own: CollectorSettings) -> LineParser:
     found = read_formats(text) if text.strip() else []
     file = read_secret(None, own.access_log_format_file, name)
     return LineParser(found if file is None else [*found, *read_formats(file)])
+
+
+def make_reader(own: CollectorSettings, engine: Engine, limits: PoisonLimits) -> Reader:
+    """What reads records as the settings say."""
+    secret, read_line = request_key_secret(engine), line_parser(own).parse
+    return Reader(secret, own.containers, _identities(own.cluster), limits, read_line)
 
 
 def _identities(cluster: str) -> Callable[[Partition], Identity]:

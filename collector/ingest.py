@@ -6,23 +6,15 @@ what it read, and tries again with growing waits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Event
 from typing import Final
 
 from collector.backoff import Backoff
-from collector.careful import CarefulReading
-from collector.clock import Clock
 from collector.errors import DatabaseAway, MirrorproofError, Refused, Retryable, UsageError
-from collector.health import STALLED, Health
-from collector.lag import LagCheck
+from collector.health import STALLED
 from collector.log import Throttle, get_logger
-from collector.ownership import Ownership
-from collector.pending import Pending
-from collector.reader import Reader
+from collector.parts import Parts
 from collector.sources.protocol import Polled, RecordSource, Stuck, Undecodable
-from collector.watcher import Watcher
 
 _POLL_AWAY_S: Final = 0.1
 """How long to poll while nothing can be written: short, to try again in time."""
@@ -30,27 +22,6 @@ _SOURCE_FAILURES: Final = 5
 """Failures in a row after which the client is replaced."""
 _CALM_S: Final = 5.0
 """After so long without a failure the client is in order again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What the loop is made of; `collector.app` puts it together.
-
-    Attributes:
-        start_timeout_s: How long the first opening of a source may take; 0: for ever.
-    """
-
-    clock: Clock
-    health: Health
-    open_source: Callable[[], RecordSource]
-    ownership: Ownership
-    pending: Pending
-    lag: LagCheck
-    watcher: Watcher
-    reader: Reader
-    poll_s: float
-    careful: CarefulReading | None = None
-    start_timeout_s: float = 0.0
 
 
 class Ingest:

@@ -17,9 +17,10 @@ from collector.db.tables import batch, instance, observation, position, quaranti
 from collector.db.writes import Writer
 from collector.errors import Retryable, UsageError
 from collector.health import Health
-from collector.ingest import Ingest, Parts
+from collector.ingest import Ingest
 from collector.lag import LagCheck
 from collector.ownership import Ownership
+from collector.parts import Parts
 from collector.pending import Pending
 from collector.poison import PoisonLimits
 from collector.reader import Reader
