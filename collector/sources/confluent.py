@@ -32,13 +32,21 @@ from collector.sources.confluent_connection import (
     as_our_error,
     connect,
     connection_options,
-    is_wrong_setting,
 )
-from collector.sources.protocol import Bounds, Partition, Polled, Record
+from collector.sources.protocol import Bounds, Partition, Polled, Record, Undecodable
 
 _ASK_TIMEOUT_S: Final = 5.0
 """For questions between polls: short, as nothing else happens meanwhile."""
 _EOF: Final = KafkaError._PARTITION_EOF
+_PACKED_WRONG: Final = frozenset(
+    {
+        KafkaError._BAD_MSG,
+        KafkaError._BAD_COMPRESSION,
+        KafkaError._NOT_IMPLEMENTED,
+        KafkaError._UNDERFLOW,
+        KafkaError.INVALID_MSG,
+    }
+)
 _64: Final = 2**64
 _BREAKS: Final = {
     KafkaError._AUTO_OFFSET_RESET: "the log no longer holds offset {}",
@@ -128,7 +136,12 @@ class ConfluentSource:
         return polled
 
     def _take_note(self, event: Message) -> tuple[Partition, str] | None:
-        """Which partition an event breaks, and why. Raises Refused, Retryable."""
+        """Which partition an event breaks, and why.
+
+        Raises:
+            Undecodable: Records that librdkafka would otherwise leave out.
+            Refused, Retryable: Anything else; the caller begins again where it was.
+        """
         error = event.error()
         assert error is not None
         partition = Partition(event.topic() or "", event.partition() or 0)
@@ -139,7 +152,9 @@ class ConfluentSource:
         elif error.code() in _BREAKS:
             self.halt(partition)
             return partition, _BREAKS[error.code()].format(offset)
-        elif error.fatal() or (self._in_group and is_wrong_setting(error)):
+        elif error.code() in _PACKED_WRONG:
+            raise Undecodable(f"records cannot be unpacked: {error.name()}: {error.str()}")
+        elif self._in_group or error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
             raise as_our_error(error, self._where)
         return None
 
