@@ -27,7 +27,7 @@ from collector.db.secrets import request_key_secret
 from collector.db.writes import Writer
 from collector.errors import DatabaseAway, InputError, UsageError
 from collector.formats.given import read_formats
-from collector.formats.parse import LineParser
+from collector.formats.parse import LineParser, ReadLine
 from collector.health import Health
 from collector.health_server import serving
 from collector.ingest import Ingest
@@ -204,10 +204,17 @@ def line_parser(own: CollectorSettings) -> LineParser:
     return LineParser(found if file is None else [*found, *read_formats(file)])
 
 
-def make_reader(own: CollectorSettings, engine: Engine, limits: PoisonLimits) -> Reader:
-    """What reads records as the settings say."""
-    secret, read_line = request_key_secret(engine), line_parser(own).parse
-    return Reader(secret, own.containers, _identities(own.cluster), limits, read_line)
+def make_reader(
+    own: CollectorSettings,
+    engine: Engine,
+    limits: PoisonLimits,
+    read_line: ReadLine | None = None,
+    identity_of: Callable[[Partition], Identity] | None = None,
+) -> Reader:
+    """What reads records as the settings say, but for what is given."""
+    secret, read_line = request_key_secret(engine), read_line or line_parser(own).parse
+    identity_of = identity_of or _identities(own.cluster)
+    return Reader(secret, own.containers, identity_of, limits, read_line)
 
 
 def _identities(cluster: str) -> Callable[[Partition], Identity]:

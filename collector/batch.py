@@ -78,6 +78,7 @@ class Batch(msgspec.Struct):
         held: Pieces of lines that wait for their rest from now on; counted as ignored.
         unheld: Places of pieces that wait no longer.
         nodes: Until when the log path of a (cluster, node) is known to be alive, µs.
+        replayed: How many records this takes out of quarantine; a replay covers no offsets.
         stop_reason: Why the partition stops after this batch; empty: it goes on.
     """
 
@@ -96,6 +97,7 @@ class Batch(msgspec.Struct):
     nodes: dict[tuple[str, str], int] = {}
     seen: list[Seen] = []
     poison: list[Poison] = []
+    replayed: int = 0
     stop_reason: str = ""
 
     @property

@@ -135,6 +135,19 @@ def advance(
     )
 
 
+def hold(connection: Connection, partition: Partition) -> int:
+    """The next offset of a partition, which stays so until the end of this transaction.
+
+    Raises:
+        Fenced: There is no such partition.
+    """
+    query = select(position.c.next_offset).where(_is(partition)).with_for_update()
+    found = connection.scalar(query)
+    if found is None:
+        raise Fenced(f"{partition} was never read")
+    return int(found)
+
+
 def note_attempt(connection: Connection, held: Claim, offset: int | None, tries: int) -> None:
     """Writes down what is tried alone, before it is; None: nothing. Raises Fenced."""
     _write_one(connection, held, {"attempt_offset": offset, "attempts": tries})

@@ -12,10 +12,11 @@ from hashlib import sha256
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, select, update
 
 from collector.batch import PREFIX_BYTES, Batch
 from collector.db.tables import batch, quarantine
+from collector.errors import Fenced
 from collector.records import Identity
 from collector.redact import PathRedactor, scrub
 from collector.sources.protocol import Partition
@@ -96,6 +97,17 @@ def insert_gap(connection: Connection, partition: Partition, gap: Gap, now_us: i
             "until_us": gap.until_us,
         }
         connection.execute(insert(quarantine).values(row))
+
+
+def mark_replayed(connection: Connection, entry_id: int, batch_id: int, now_us: int) -> None:
+    """Takes an entry out of quarantine. Raises Fenced: it is out already."""
+    done = connection.execute(
+        update(quarantine)
+        .where(quarantine.c.id == entry_id, quarantine.c.replayed_us.is_(None))
+        .values(replayed_us=now_us, replayed_batch_id=batch_id)
+    )
+    if done.rowcount != 1:
+        raise Fenced(f"entry {entry_id} of quarantine was replayed before")
 
 
 def identity_text(identity: Identity) -> str:

@@ -100,6 +100,14 @@ def entries(connection: Connection, wanted: Filter, limit: int) -> list[Entry]:
     return [Entry(*row) for row in connection.execute(query.limit(limit))]
 
 
+def ids(connection: Connection, wanted: Filter, limit: int) -> list[int]:
+    """The rows' ids in the order of their records, at most so many."""
+    c = quarantine.c
+    query = select(c.id).where(*_matches(wanted))
+    order = (c.topic, c.partition, c.record_offset, c.id)
+    return list(connection.scalars(query.order_by(*order).limit(limit)))
+
+
 def entry(connection: Connection, number: int) -> Entry | None:
     """One row by its id; None: there is none."""
     row = connection.execute(select(*_COLUMNS).where(quarantine.c.id == number)).one_or_none()

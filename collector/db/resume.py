@@ -57,6 +57,32 @@ def stopped(connection: Connection) -> list[Stopped]:
     ]
 
 
+def went_back(
+    connection: Connection, partition: Partition, since_us: int, topic_id: str | None
+) -> bool:
+    """Whether offsets may name other records than at a time, µs since the epoch.
+
+    Args:
+        connection: A reading transaction.
+        partition: Which one.
+        since_us: When they were read.
+        topic_id: The topic's identity now.
+    """
+    known = connection.scalar(
+        select(position.c.topic_id).where(
+            position.c.topic == partition.topic, position.c.partition == partition.number
+        )
+    )
+    c = resumption.c
+    back = select(c.id).where(
+        c.topic == partition.topic,
+        c.partition == partition.number,
+        c.at_us >= since_us,
+        c.to_offset < c.from_offset,
+    )
+    return known != topic_id or connection.scalar(back.limit(1)) is not None
+
+
 def resume(connection: Connection, found: Stopped, how: Resumption, now_us: int) -> None:
     """Has a partition read on; a running collector notices within seconds.
 

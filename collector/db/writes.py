@@ -19,7 +19,7 @@ from collector.db.dimensions import Dimensions
 from collector.db.engine import as_our_error, driver_errors, writing
 from collector.db.partitions import Partitions
 from collector.db.positions import Claim
-from collector.db.quarantine import insert_poison
+from collector.db.quarantine import insert_poison, mark_replayed
 from collector.db.rows import COLUMNS, COPY_BEGIN, COPY_END, Head, Packer, row_of
 from collector.db.tables import batch as batch_table
 from collector.db.tables import node_life
@@ -122,6 +122,33 @@ class Writer:
             raise as_our_error(error, self._engine.url) from error
         return ""
 
+    def replay(self, one: Batch, entry_id: int, now_us: int) -> None:
+        """Writes what an entry of quarantine turned out to be, and takes it out of there.
+
+        Args:
+            one: What was read; it gets the partition's present position.
+            entry_id: The entry.
+            now_us: Wall clock.
+
+        Raises:
+            Fenced: It was replayed before; nothing was written.
+            RowRefused: A row does not fit; nothing was written.
+            Retryable, UsageError: The database.
+        """
+        try:
+            self._partitions.cover(now_us)
+            self._dimensions.learn([seen.observation for seen in one.seen])
+            with writing(self._engine) as connection:
+                one.from_offset = one.to_offset = positions.hold(connection, one.partition)
+                batch_id = _insert_batch(connection, one, now_us)
+                mark_replayed(connection, entry_id, batch_id, now_us)
+                insert_poison(connection, one, self._paths, now_us)
+                self._insert(connection, [((now_us, batch_id), one.seen)])
+        except _REFUSALS as error:
+            raise RowRefused(_in_words(error)) from error
+        except SQLAlchemyError as error:
+            raise as_our_error(error, self._engine.url) from error
+
     def _write_all(
         self,
         connection: Connection,
@@ -206,6 +233,7 @@ def _insert_batch(connection: Connection, one: Batch, now_us: int) -> int:
         "heartbeats": one.heartbeats,
         "pieces": one.pieces,
         "skewed": one.skewed,
+        "replayed": one.replayed,
         "min_start_us": min(starts, default=None),
         "max_start_us": max(starts, default=None),
         "max_end_us": max([log.start_us + log.duration_ms * 1000 for log in logs], default=None),

@@ -12,7 +12,7 @@ from collector.db import positions, resume
 from collector.db.audit import Account, Cutoffs, audit
 from collector.db.engine import open_engine, reading, writing
 from collector.db.writes import Writer
-from collector.errors import UsageError
+from collector.errors import Fenced, UsageError
 from collector.hosts import HostTable
 from collector.poison import PoisonLimits
 from collector.reader import Reader
@@ -186,3 +186,21 @@ def test_only_what_is_stopped_is_resumed(store: Store) -> None:
 
     with pytest.raises(UsageError, match="not stopped any more"):
         store.resume(found, 500, same_log=True)
+
+
+def test_a_replay_is_written_once_and_counted_so(store: Store) -> None:
+    """Twice at the same time, only one gets through; its lines are no gap and no overlap."""
+    line = client_line("late").encode()
+    found = [
+        store.reader.read(P0, 103, [Record(103, NOW_US, line)], WATCH, NOW_US) for _ in range(2)
+    ]
+    for one in found:
+        one.records, one.replayed = 0, 1
+    store.writer.replay(found[0], 1, NOW_US + 8)
+    with pytest.raises(Fenced, match="replayed before"):
+        store.writer.replay(found[1], 1, NOW_US + 9)
+    store.write(P0, NOW_US + 10)
+
+    one_account = store.audit()[P0]
+    assert (one_account.read, one_account.stored, one_account.replayed) == (17, 9, 1)
+    assert store.faults() == ""

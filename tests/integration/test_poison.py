@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from collector.db.engine import open_engine, reading, writing
 from collector.db.policies import PolicyRecord, record_versions
 from collector.db.tables import batch, observation, position, quarantine, resumption
 from collector.settings import CollectorSettings, DatabaseSettings, KafkaSettings, Settings
-from tests.lines import HOST, client_line
+from tests.lines import HOST, client_line, shipped
 from tests.servers.kafka import KafkaBroker
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
@@ -237,3 +238,45 @@ def test_a_partition_of_poison_stops_until_it_is_resumed(
         assert "late" in connection.scalars(select(observation.c.request_id)).all()
         kept = connection.execute(select(resumption)).one()
     assert (kept.who, kept.why, kept.from_offset, kept.to_offset) == ("ann", "INC-7", 3, 4)
+
+
+FORMAT_OF_TODAY = (
+    '[%START_TIME%] "%REQ(:METHOD)% %REQ(:PATH)% %PROTOCOL%" %RESPONSE_CODE% '
+    "%REQ(X-REQUEST-ID)% %REQ(:AUTHORITY)% %UPSTREAM_CLUSTER% %DURATION%"
+)
+
+
+def test_quarantined_lines_are_replayed_once(
+    kafka: KafkaBroker, engine: Engine, migrated_database_url: str
+) -> None:
+    """With a format that is known now: from Kafka, each once; the accounts stay right."""
+    topic, url = kafka.create_topic(1), migrated_database_url
+    line = '[2026-11-22T15:11:42.900Z] "GET /weather?t=s3cr3t HTTP/1.1" 200 {} forecast - 4'
+    values = [shipped(line.format(f"id-{n}")) for n in range(5)]
+    produce(kafka, topic, [*values, client_line("good").encode(), POISON["NUL in text"][0]])
+    with collecting(kafka, topic, url):
+        wait_for(engine, 7)
+    where = ("--database-url", url, "--bootstrap-servers", kafka.bootstrap)
+
+    untouched = mirrorproof("quarantine", "replay", "--all", *where)
+    os.environ["MIRRORPROOF_COLLECTOR__ACCESS_LOG_FORMAT"] = FORMAT_OF_TODAY
+    try:
+        replayed = mirrorproof("quarantine", "replay", "--reason", "known format", *where)
+        again = mirrorproof("quarantine", "replay", "1", *where)
+    finally:
+        del os.environ["MIRRORPROOF_COLLECTOR__ACCESS_LOG_FORMAT"]
+
+    assert untouched[:2] == (1, "6 still unreadable\n")
+    assert replayed[:2] == (0, "5 stored\n"), replayed
+    assert again[:2] == (0, "1 replayed before\n")
+    with reading(engine) as connection:
+        rows = connection.execute(select(observation)).all()
+        waiting = connection.scalars(
+            select(quarantine.c.id).where(quarantine.c.replayed_us.is_(None))
+        ).all()
+    assert sorted(row.request_id for row in rows) == ["good", *(f"id-{n}" for n in range(5))]
+    assert len(waiting) == 1
+    status, said, _ = mirrorproof("audit", "ingest", "--database-url", url)
+    assert (status, said.splitlines()[-1]) == (0, "everything fits"), said
+    assert "6 stored" in said
+    assert "5 replayed" in said

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from collector.errors import UsageError
-from verifier.cli import resume
+from verifier.cli import quarantine_replay, resume
 from verifier.cli.collect import ConfigOption, DatabaseOption
 from verifier.cli.database import existing_database
 from verifier.cli.printing import escaped, printable
+from verifier.cli.quarantine_options import (
+    JsonOption,
+    PartitionOption,
+    ReasonOption,
+    SinceOption,
+    TopicOption,
+    read_since,
+)
 from verifier.times import iso_time
 
 if TYPE_CHECKING:
@@ -35,15 +42,6 @@ Bytes that would drive a terminal are shown as escapes.
 
   mirrorproof quarantine show 17
 """
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-SinceOption = Annotated[
-    str | None, typer.Option(metavar="TIME", help="As 30m, 24h, 7d, or 2026-11-22T15:00:00Z.")
-]
-ReasonOption = Annotated[str | None, typer.Option(metavar="TEXT", help="Part of the reason.")]
-TopicOption = Annotated[str | None, typer.Option(help="Only of this topic.")]
-PartitionOption = Annotated[int | None, typer.Option(min=0, help="Only of this partition.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -51,22 +49,9 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help=_HELP, no_args_is_help=True)
     group.command("list", help=_LIST_HELP)(list_command)
     group.command("show", help=_SHOW_HELP)(show_command)
+    group.command("replay", help=quarantine_replay.HELP)(quarantine_replay.replay_command)
     group.command("resume", help=resume.HELP)(resume.resume_command)
     app.add_typer(group, name="quarantine")
-
-
-def read_since(text: str | None) -> int | None:
-    """A time, or how long ago, in µs since the epoch. Raises UsageError."""
-    if text is None:
-        return None
-    if text[:-1].isdigit() and text[-1] in _UNITS:
-        ago = timedelta(seconds=min(int(text[:-1][:9]) * _UNITS[text[-1]], 10**10))
-        return int((datetime.now(UTC) - ago).timestamp() * 1_000_000)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"--since {text}: write 30m, 24h, 7d or 2026-11-22T15:00:00Z") from error
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000_000)
 
 
 def list_command(

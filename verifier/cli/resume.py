@@ -12,6 +12,7 @@ from collector.errors import UsageError
 from verifier.cli.collect import ConfigOption, DatabaseOption, load_settings
 from verifier.cli.database import existing_database
 from verifier.cli.printing import printable
+from verifier.cli.quarantine_options import KafkaOption
 
 if TYPE_CHECKING:
     from collector.db.resume import Resumption, Stopped
@@ -30,10 +31,6 @@ Records that are passed over become a gap: they are counted, and who, why and ho
   mirrorproof quarantine resume istio-access-logs/3 --from 120000 --why "INC-77: a wrong producer"
 """
 _HERE, _BEGIN, _END = "here", "begin", "end"
-
-KafkaOption = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT,…", help="Kafka brokers to begin with.")
-]
 
 
 def resume_command(
