@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import lru_cache
 from pathlib import Path
 from threading import Event, Thread
 from typing import Final
@@ -23,11 +22,8 @@ from collector.clock import Clock, SystemClock
 from collector.db.engine import check_connection, open_engine, reading
 from collector.db.migrate import require_head, upgrade
 from collector.db.policies import watched_hosts
-from collector.db.secrets import request_key_secret
 from collector.db.writes import Writer
 from collector.errors import DatabaseAway, InputError, UsageError
-from collector.formats.given import read_formats
-from collector.formats.parse import LineParser, ReadLine
 from collector.health import Health
 from collector.health_server import serving
 from collector.ingest import Ingest
@@ -37,13 +33,11 @@ from collector.ownership import Ownership
 from collector.parts import Parts
 from collector.pending import Pending
 from collector.poison import PoisonLimits
-from collector.reader import Reader
-from collector.records import Identity
+from collector.reader_settings import make_reader
 from collector.redact import PathRedactor
-from collector.setting_forms import read_secret
-from collector.settings import CollectorSettings, Settings
+from collector.settings import Settings
 from collector.sources.clients import KafkaOpener
-from collector.sources.file import FileSource, pod_of_file
+from collector.sources.file import FileSource
 from collector.sources.protocol import Partition, RecordSource
 from collector.sources.unit import UnitReader
 from collector.sources.units import KafkaUnits
@@ -190,41 +184,6 @@ class FileCollectorApp(CollectorApp):
             raise InputError(f"{names}: not read to the end; the log above says why")
         if self.totals.read and not self.totals.has_logs:
             raise InputError("no line is an access log; are these the right files?")
-
-
-def line_parser(own: CollectorSettings) -> LineParser:
-    """What reads lines of the default formats, and of those in the settings.
-
-    Raises:
-        UsageError: A format cannot be used, or its file cannot be read.
-    """
-    text, name = own.access_log_format, "collector.access_log_format_file"
-    found = read_formats(text) if text.strip() else []
-    file = read_secret(None, own.access_log_format_file, name)
-    return LineParser(found if file is None else [*found, *read_formats(file)])
-
-
-def make_reader(
-    own: CollectorSettings,
-    engine: Engine,
-    limits: PoisonLimits,
-    read_line: ReadLine | None = None,
-    identity_of: Callable[[Partition], Identity] | None = None,
-) -> Reader:
-    """What reads records as the settings say, but for what is given."""
-    secret, read_line = request_key_secret(engine), read_line or line_parser(own).parse
-    identity_of = identity_of or _identities(own.cluster)
-    return Reader(secret, own.containers, identity_of, limits, read_line)
-
-
-def _identities(cluster: str) -> Callable[[Partition], Identity]:
-    """Who wrote the bare lines of a partition: a file called POD.log names its pod."""
-
-    @lru_cache(maxsize=4096)
-    def identity_of(partition: Partition) -> Identity:
-        return Identity(pod=pod_of_file(partition), cluster=cluster)
-
-    return identity_of
 
 
 def build(

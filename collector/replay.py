@@ -18,7 +18,6 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from collector.app import line_parser, make_reader
 from collector.batch import Batch, Watch
 from collector.clock import Clock
 from collector.db.engine import reading
@@ -33,6 +32,7 @@ from collector.hosts import HostTable
 from collector.log import get_logger
 from collector.operator import one_partition
 from collector.poison import PoisonLimits
+from collector.reader_settings import line_parser, make_reader
 from collector.records import Identity
 from collector.redact import PathRedactor
 from collector.settings import Settings
