@@ -10,8 +10,6 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Any, Final
 
-from collector.records import AccessLog
-
 KEY_BYTES: Final = 16
 LINE_BYTES: Final = 8
 _TRACE_POSITION: Final = 14
@@ -56,20 +54,19 @@ def request_key(request_id: str, method: str, path: str, host: str, secret: byte
     return digest
 
 
-def line_identity(log: AccessLog, line: str) -> int:
+def line_identity(line: str) -> int:
     """What makes a line itself: a re-read line has the same, whatever its Kafka offset.
 
-    Compare it only between lines of one pod. The stream id where it is logged, else the line as
-    the proxy wrote it.
+    Compare it only between lines of one pod. Envoy's stream id is none: it is the request's id,
+    which retries and fan-outs share.
 
     Args:
-        log: The parsed fields.
         line: The line as the proxy wrote it, without its shipper's envelope and newline.
 
     Returns:
         A signed 64-bit number, which both databases can hold.
     """
     hasher = _lines.copy()
-    hasher.update((log.stream_id or line).encode("utf-8", "replace"))
+    hasher.update(line.encode("utf-8", "replace"))
     number: int = _as_number(hasher.digest())[0]
     return number

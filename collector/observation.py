@@ -81,7 +81,7 @@ def observe(
     pod: Identity,
     hosts: HostTable,
     secret: bytes,
-    identify: Callable[[AccessLog, str], int] = line_identity,
+    identify: Callable[[str], int] = line_identity,
     own_host: str = "",
 ) -> Observation | None:
     """The observation of a line, or None when no policy watches its host.
@@ -106,19 +106,20 @@ def observe(
         if destination is not None and role is Role.UNROUTED:
             role = Role.SERVER
     host, shadow_host = hosts.resolve(log.authority)
-    other_name = 0
+    extra = Trait.PLAIN if role is Role.SERVER and log.server_name == "" else 0
     if host is None and destination is not None:
         host = hosts.resolve(destination.host)[0]
         shadow_host = host is not None and has_suffix(log.authority)
     if host is None:
         if not own_host or role is not Role.SERVER:
             return None
-        host, shadow_host, other_name = own_host, has_suffix(log.authority), Trait.OTHER_NAME
+        host, shadow_host = own_host, has_suffix(log.authority)
+        extra |= Trait.OTHER_NAME
     return Observation(
         request_key(log.request_id, log.method, log.path, host, secret),
-        identify(log, line),
+        identify(line),
         role,
-        traits_of(log, shadow_host=shadow_host) | other_name,
+        traits_of(log, shadow_host=shadow_host) | extra,
         host,
         destination,
         pod,

@@ -64,7 +64,7 @@ class AccessLog(msgspec.Struct, gc=False):
     attempt: int = 0
     """`x-envoy-attempt-count`, 0 where it is not logged."""
     stream_id: str = ""
-    """`%STREAM_ID%` or `%UNIQUE_ID%` where logged: the identity of the line."""
+    """`%STREAM_ID%` where it is logged: Envoy's is the request id, shared by retries."""
     ambiguous: bool = False
     """The line can be read in more than one way: its fields are a guess, never evidence."""
     pod: str = ""

@@ -41,6 +41,13 @@ class Trait:
     OTHER_NAME: Final = 1 << 9
     """The authority is no watched host, only the pod is one of its service: evidence beside a
     sender's line to that service, and nothing alone (probes and direct calls look like that)."""
+    PARTIAL: Final = 1 << 10
+    """Logged while the stream still ran (`access_log_options`): another line tells its end."""
+    REDIRECTED: Final = 1 << 11
+    """A sender's line of a hop that it redirected itself, logged with the path of the next hop."""
+    PLAIN: Final = 1 << 12
+    """A receiver's line without a TLS server name: no proxy of the mesh sent it, where they use
+    TLS."""
 
 
 ORDINARY_MASK: Final[int] = (
@@ -50,6 +57,8 @@ ORDINARY_MASK: Final[int] = (
     | Trait.NOT_ROUTED
     | Trait.NEVER_CONNECTED
     | Trait.ABANDONED
+    | Trait.PARTIAL
+    | Trait.REDIRECTED
 )
 """A line with none of these bits is ordinary: a request or arrival like most."""
 
@@ -86,6 +95,10 @@ def outcome_traits(method: str, code: int, flags: str, details: str) -> int:
         found |= Trait.NEVER_CONNECTED
     if code == 0 or flag_set & _ABANDONED_FLAGS:
         found |= Trait.ABANDONED
+    if not (code or flags or details):
+        found |= Trait.PARTIAL
+    if details == "internal_redirect":
+        found |= Trait.REDIRECTED
     if code >= 500 or code == 0 or flag_set & _RESET_FLAGS:
         found |= Trait.FAILED
     return found

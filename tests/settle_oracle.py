@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from collector.observation import Destination
 from collector.records import Role
 from tests.settling import PODS, SECOND, SUBSETS, Given, key_of
 from verifier.pairing.context import settle_surplus
-from verifier.pairing.doubt import doubt_holes
+from verifier.pairing.doubt import FIRST_ERROR, doubt_holes, doubt_sample, only_errors_logged
 from verifier.pairing.episodes import episodes, first_request_us
 from verifier.pairing.judge import judge
 from verifier.pairing.lines import Line, Reason, Side, Terms, Verdict
@@ -40,12 +41,15 @@ class Oracle:
             if x.real_role is Role.SERVER
         }
         self._spoke = [to in served for to in mirror_destinations(policy)]
+        self._filtered = [self._looks_filtered(lines, to) for to in mirror_destinations(policy)]
 
     def _line(self, given: Given, number: int) -> Line | None:
         name = given.pod.partition("@")[0]
         is_client = name.startswith("client")
         to = SUBSETS[given.to] if is_client else None
-        part = self._sides.side(int(given.real_role), to, self._versions.destination(PODS[name]))
+        unrouted = given.real_role is Role.UNROUTED
+        serves = self._versions.sure if unrouted else self._versions.destination
+        part = self._sides.side(int(given.real_role), to, serves(PODS[name]))
         if part is None:
             return None
         return Line(
@@ -53,6 +57,18 @@ class Oracle:
             given.traits, given.attempt, list(PODS).index(name),
             1_000_000 + number if given.line_id is None else given.line_id,
         )  # fmt: skip
+
+    def _looks_filtered(self, lines: Sequence[Given], mirror: Destination) -> bool:
+        """Whether a mirror logged errors only; told lines are all within twenty minutes."""
+        served = {
+            n if x.line_id is None else x.line_id: (x, self._versions.destination(PODS[x.pod]))
+            for n, x in enumerate(lines)
+            if x.real_role is Role.SERVER
+        }.values()
+        codes = [x.code for x, to in served if to == mirror]
+        errors = sum(code >= FIRST_ERROR for code in codes)
+        requests = sum(to in {one.destination for one in self._policy.live} for _, to in served)
+        return only_errors_logged(errors, len(codes) - errors, requests)
 
     def tallies(self, size_us: int) -> dict[int, Tally]:
         """What is judged of each window, by its start."""
@@ -62,6 +78,7 @@ class Oracle:
                 start = first_request_us(episode)
                 judgement = judge(episode, self._terms(start))
                 doubt_holes(judgement, self._hole)
+                doubt_sample(judgement, self._hole, start)
                 window = start // size_us * size_us
                 found.setdefault(window, Tally(10_000)).add(judgement)
         failing = {second for tally in found.values() for second in tally.failures}
@@ -78,7 +95,9 @@ class Oracle:
         )
 
     def _hole(self, mirror: int, _start_us: int) -> Reason | None:
-        return None if self._spoke[mirror] else Reason.MIRROR_SILENT
+        if not self._spoke[mirror]:
+            return Reason.MIRROR_SILENT
+        return Reason.MIRROR_ERRORS_ONLY if self._filtered[mirror] else None
 
 
 def _near(seconds: set[int], start_us: int) -> bool:

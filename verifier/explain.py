@@ -15,7 +15,7 @@ import msgspec
 from collector.keys import mask_request_id
 from collector.traits import Trait
 from verifier.pairing.arrivals import Marker, sort_arrivals
-from verifier.pairing.doubt import doubt_holes, doubt_sample
+from verifier.pairing.doubt import doubt_holes, doubt_route, doubt_sample
 from verifier.pairing.episodes import episodes, first_request_us
 from verifier.pairing.judge import judge
 from verifier.pairing.lines import Judgement, Line, Reason, Side, Terms, Verdict
@@ -60,7 +60,10 @@ class Story(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct):
-    """A line of the asked id. `line.where` is never looked at here."""
+    """A line of the asked id. `line.where` is never looked at here.
+
+    `unknown` tells that the line does not show which route its request took.
+    """
 
     key: bytes
     policy: Policy
@@ -68,6 +71,7 @@ class Found(msgspec.Struct):
     method: str
     path: str
     shown: Shown
+    unknown: bool = False
 
 
 def same_id(asked: str, request_id: str) -> bool:
@@ -98,6 +102,8 @@ def explain(
             start = first_request_us(episode)
             asked = terms(policy, start)
             judged = judge(episode, asked)
+            if all(found.unknown for found in group):
+                doubt_route(judged)
             at_policy = partial(hole, policy)
             doubt_holes(judged, at_policy)
             doubt_sample(judged, at_policy, start)

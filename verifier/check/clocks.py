@@ -16,19 +16,21 @@ from statistics import median, median_low
 from typing import Any, Final
 
 from verifier.check.kinds import Stretch
-from verifier.check.records import KEY, KIND, LINE_ID, START, Kind, read_records
+from verifier.check.records import DURATION, KEY, KIND, LINE_ID, START, Kind, read_records
 from verifier.pairing.lines import Side
 
 MIN_US: Final = 20_000
 """Smaller differences are within what pairing tolerates, and may be the network's."""
 
+_ROUNDING_US: Final = 2_000
+"""Starts and durations are whole milliseconds."""
 _SAMPLE: Final = 50_000
 _MIN_PAIRS: Final = 10
 _ROLES: Final = frozenset((Side.CLIENT_LIVE, Side.SERVER_LIVE, Side.SERVER_MIRROR))
 
 Packed = tuple[Any, ...]
-Start = tuple[int, int]
-"""A pod, and when it started its line."""
+Told = tuple[int, int, int, bool]
+"""A pod, when it started its line and when it ended it, and whether it was the sender."""
 Gaps = dict[tuple[int, int], list[int]]
 """By two pods, how much later than the second the first started its line of a request."""
 
@@ -48,8 +50,8 @@ def learn(shares: Iterable[Iterable[Path]], kinds: Mapping[int, Kind]) -> dict[i
             keys[record[KEY]].append(record)
             read += 1
         for records in keys.values():
-            for (pod, start), (other, other_start) in combinations(_starts(records, kinds), 2):
-                gaps[pod, other].append(start - other_start)
+            for one, two in _pairs(_alone(records, kinds)):
+                gaps[one[0], two[0]].append(_gap(one, two))
         if read >= _SAMPLE:
             break
     return _ahead({pair: round(median(found)) for pair, found in _most(gaps) if _steady(found)})
@@ -62,12 +64,34 @@ def shift(stretch: Stretch | None, ahead_us: int) -> None:
         stretch.last_us -= ahead_us
 
 
-def _starts(records: list[Packed], kinds: Mapping[int, Kind]) -> list[Start]:
-    """When each side started a request; without sides that have several lines, as of retries."""
+def _pairs(told: list[Told]) -> list[tuple[Told, Told]]:
+    """What is compared: the others with the sender, who knows best how long they had to wait."""
+    senders = [one for one in told if one[3]]
+    return [
+        (one, two) for one, two in combinations(told, 2) if not senders or senders[0] in (one, two)
+    ]
+
+
+def _gap(one: Told, two: Told) -> int:
+    """How much later one started, µs; 0 where a busy sender's queue explains it.
+
+    What the primary did within the sender's own time for the request shows no clock.
+    """
+    for sender, other in ((one, two), (two, one)):
+        begins, ends = sender[1] - _ROUNDING_US, sender[2] + _ROUNDING_US
+        if sender[3] and begins <= other[1] and other[2] <= ends:
+            return 0
+    return one[1] - two[1]
+
+
+def _alone(records: list[Packed], kinds: Mapping[int, Kind]) -> list[Told]:
+    """What each side did of a request; without sides that have several lines, as of retries."""
     lines = {(kinds[record[KIND]].pod, record[LINE_ID]): record for record in records}
-    seen: dict[int, list[Start]] = defaultdict(list)
+    seen: dict[int, list[Told]] = defaultdict(list)
     for (pod, _), record in lines.items():
-        seen[kinds[record[KIND]].side].append((pod, record[START]))
+        side, start = kinds[record[KIND]].side, record[START]
+        end = start + record[DURATION] * 1000
+        seen[side].append((pod, start, end, side == Side.CLIENT_LIVE))
     alone = [starts[0] for side, starts in seen.items() if side in _ROLES and len(starts) == 1]
     return sorted(alone)
 

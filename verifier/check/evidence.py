@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 import msgspec
 
 from collector.observation import Destination
 from collector.records import Identity
+from collector.traits import Trait
 from verifier.check.kinds import Stretch
 from verifier.check.plan import Plan
+from verifier.check.records import Kind
+from verifier.check.sources import Source
+from verifier.pairing.doubt import FIRST_ERROR
 from verifier.pairing.lines import Reason, Side, Terms
 from verifier.policies.model import Policy
 from verifier.sides import mirror_destinations, mirror_groups
@@ -105,6 +109,7 @@ def weigh(
     *,
     assume_complete: bool,
     shipped: bool,
+    tls: bool,
 ) -> PolicyEvidence:
     """The evidence of one policy.
 
@@ -115,6 +120,7 @@ def weigh(
         parts: What the lines of each pod were; a pod without lines may be absent.
         assume_complete: A named log is complete, also when it is empty.
         shipped: Some file is a stream of many pods' lines.
+        tls: Senders reach the primary with TLS server names.
     """
     policy: Policy = plan.policies[number]
     played = {pod: {part[1:] for part in parts.get(pod, ()) if part[0] == number} for pod in pods}
@@ -133,7 +139,7 @@ def weigh(
     primary_part = (int(Side.SERVER_LIVE), 0)
     primary_seen = any(primary_part in some for some in played.values())
     return PolicyEvidence(
-        Terms(mirror_groups(policy), policy.rules.horizon_us),
+        Terms(mirror_groups(policy), policy.rules.horizon_us, tls=tls),
         tuple(
             cover({destination}, (int(Side.SERVER_MIRROR), mirror))
             for mirror, destination in enumerate(mirror_destinations(policy))
@@ -141,3 +147,42 @@ def weigh(
         _cover(senders, assume_complete=assume_complete, shipped=False),
         cover(live, primary_part) if primary_seen else Coverage(known=False),
     )
+
+
+def speaks_tls(kinds: Iterable[Kind], policy: int) -> bool:
+    """Whether the primary's pods of a policy log TLS server names."""
+    return any(
+        kind.policy == policy and kind.side == Side.SERVER_LIVE and not kind.traits & Trait.PLAIN
+        for kind in kinds
+    )
+
+
+def logs_only_errors(kinds: Iterable[Kind], policy: int) -> bool:
+    """Whether all lines of a policy's mirrors have a status of 400 or more."""
+    codes = [k.code for k in kinds if k.policy == policy and k.side == Side.SERVER_MIRROR]
+    return bool(codes) and min(codes) >= FIRST_ERROR
+
+
+def unreadable(
+    plan: Plan,
+    policy: int,
+    parts: Mapping[Identity, Collection[Part]],
+    quarantined: Iterable[tuple[Source, int]],
+) -> int:
+    """How many lines that cannot be read may be of a policy's mirrors.
+
+    Args:
+        plan: The policies.
+        policy: Which of them.
+        parts: What the lines of each pod were.
+        quarantined: How many lines of each log cannot be read.
+    """
+    mirrors = mirror_destinations(plan.policies[policy])
+    found = 0
+    for source, count in quarantined:
+        pod = Identity(pod=source.pod)
+        sides = {part[1] for part in parts.get(pod, ()) if part[0] == policy}
+        receives = Side.SERVER_MIRROR in sides if sides else plan.surely_serves(pod) in mirrors
+        if receives or not source.pod:
+            found += count
+    return found

@@ -24,6 +24,8 @@ from verifier.explain import Found, Story, explain, same_id, show_line
 from verifier.pairing.lines import Line, Side
 from verifier.policies.model import Policy
 
+_SERVER_NAME: Final = b"outbound_."
+"""How the TLS server name begins with which a proxy of the mesh was called."""
 _CLUSTERS: Final = ((b"outbound|", Side.CLIENT_LIVE), (b"inbound|", Side.SERVER_OTHER))
 
 
@@ -33,6 +35,7 @@ class _Seen(msgspec.Struct):
     pods: dict[Identity, Stretch | None] = {}
     parts: dict[Identity, set[Part]] = {}
     shipped: bool = False
+    tls: bool = False
     numbers: dict[str, int] = {}
 
 
@@ -89,6 +92,7 @@ def _evidence(plan: Plan, number: int, seen: _Seen, *, assume_complete: bool) ->
         seen.parts,
         assume_complete=assume_complete,
         shipped=seen.shipped,
+        tls=seen.tls,
     )
 
 
@@ -108,6 +112,7 @@ def _find(plan: Plan, sources: tuple[Source, ...], request_id: str, seen: _Seen)
                 if cluster in line:
                     parts = seen.parts.setdefault(Identity(pod=source.pod), set())
                     parts.update((p, int(side), 0) for p in range(len(plan.policies)))
+            seen.tls |= _SERVER_NAME in line
             if wanted(line):
                 yield from _read(plan, source, line, number, request_id, seen)
 
@@ -143,4 +148,7 @@ def _read(
             observation.line_id,
         )
         shown = show_line(told, pod, log, f"{source.name}:{number}")
-        yield Found(observation.key, plan.policies[place[2]], told, log.method, log.path, shown)
+        policy = plan.policies[place.policy]
+        yield Found(
+            observation.key, policy, told, log.method, log.path, shown, unknown=bool(place.unknown)
+        )

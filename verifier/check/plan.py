@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from collector.errors import UsageError
 from collector.formats.parse import Format, LineParser
 from collector.hosts import HostTable
 from collector.observation import Destination, Observation
-from collector.records import Identity, Role
+from collector.records import Identity
 from verifier.check.records import MAX_POLICIES
-from verifier.pairing.lines import Side
+from verifier.places import Place, Places, Shown
 from verifier.policies.model import Policy
-from verifier.policies.resolve import PodVersions, RouteTable, Unknown
-from verifier.sides import Sides
 
 _CACHE_LIMIT: Final = 100_000
-_LIVE: Final = frozenset((Side.CLIENT_LIVE, Side.SERVER_LIVE))
-_MIRRORED: Final = frozenset((Side.CLIENT_MIRROR, Side.SERVER_MIRROR))
-
-Part = tuple[int, int, int]
-"""Side, mirror index and policy number."""
-
-
-class Place(NamedTuple):
-    """What a line is: its part, and what else it may be.
-
-    `unknown` is 1 when the line cannot show its route; `others` then holds its part for every
-    route that it may have taken.
-    """
-
-    side: int
-    mirror: int
-    policy: int
-    unknown: int = 0
-    others: tuple[Part, ...] = ()
 
 
 class Plan:
@@ -60,10 +39,8 @@ class Plan:
         self.policies: Final = policies
         self.lines: Final = LineParser(formats)
         self.hosts: Final = HostTable(host for policy in policies for host in policy.hosts)
-        self._routes: Final = RouteTable(policies)
-        self._versions: Final = PodVersions(policies)
-        self._sides: Final = [Sides(policy) for policy in policies]
-        self._numbers: Final = {id(policy): n for n, policy in enumerate(policies)}
+        self._all: Final = Places(policies)
+        self._versions: Final = self._all.versions
         self._pods: dict[tuple[Identity, Destination | None], Destination | None] = {}
         self._places: dict[object, Place | None] = {}
         self._own_hosts: dict[Identity, str] = {}
@@ -98,44 +75,9 @@ class Plan:
 
     def _place(self, seen: Observation) -> Place | None:
         log = seen.log
-        # Only senders name the route; Istio writes `default` on every receiver's line.
-        name = log.route if seen.role == Role.CLIENT else ""
-        route = self._routes.route(log.method, log.path, seen.host, name)
-        if route is None:
-            return None
-        if seen.role == Role.UNROUTED:
-            # Most are senders' answers to requests that have no route.
-            pod = self.surely_serves(seen.pod)
-        else:
-            pod = self.serves(seen.pod, seen.destination if seen.role != Role.CLIENT else None)
-        if isinstance(route, Unknown):
-            return self._weigh(seen, pod, route)
-        part = self._part(seen, pod, route)
-        return None if part is None else Place(*part)
-
-    def _part(self, seen: Observation, pod: Destination | None, policy: Policy) -> Part | None:
-        """The part that a line plays for one policy; None when it does not concern it."""
-        number = self._numbers[id(policy)]
-        side = self._sides[number].side(seen.role, seen.destination, pod)
-        return None if side is None else (int(side[0]), side[1], number)
-
-    def _weigh(self, seen: Observation, pod: Destination | None, route: Unknown) -> Place | None:
-        """What a line is whose conditions leave several routes: where it went tells some apart.
-
-        Of the routes that remain, those with a mirror come first: what they owe is then doubted,
-        not excused.
-        """
-        ordered = sorted(route.policies, key=lambda policy: not policy.mirrors)
-        parts = [part for policy in ordered if (part := self._part(seen, pod, policy)) is not None]
-        if not parts:
-            return None
-        live = [part for part in parts if part[0] in _LIVE]
-        mirrored = any(part[0] in _MIRRORED for part in parts)
-        subset = seen.destination is not None and seen.destination.subset
-        if len(live) == 1 and not mirrored and (not route.otherwise or subset):
-            return Place(*live[0])
-        told = live if live and not mirrored else [p for p in parts if p[0] in _MIRRORED] or parts
-        return Place(*told[0], 1, tuple(parts))
+        return self._all.place(
+            Shown(seen.role, log.method, log.path, seen.host, log.route, seen.pod, seen.destination)
+        )
 
     def serves(self, pod: Identity, server_name: Destination | None) -> Destination | None:
         """The destination that a pod serves, or None when its version is unknown."""

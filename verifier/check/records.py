@@ -13,7 +13,7 @@ from verifier.pairing.lines import Line
 LAYOUT: Final = struct.Struct("<qqqQIII")
 """A `Record`."""
 
-KEY, LINE_ID, START, KIND = 0, 1, 2, 3
+KEY, LINE_ID, START, KIND, DURATION = 0, 1, 2, 3, 4
 """Positions in a record: naming its fields would cost as much as the rest."""
 
 MAX_POLICIES: Final = 250

@@ -15,9 +15,10 @@ from verifier.check.records import KEY, KIND, LINE_ID, START, Kind, Record, read
 from verifier.pairing.doubt import doubt_holes, doubt_leaks, doubt_route, doubt_sample
 from verifier.pairing.episodes import episodes, first_request_us
 from verifier.pairing.judge import judge
-from verifier.pairing.lines import Finding, Judgement, Line, Reason, Side, Terms, Verdict
+from verifier.pairing.lines import Finding, Judgement, Line, Reason, Terms, Verdict
 from verifier.pairing.owed import MAX_EVIDENCE
 from verifier.pairing.tally import Tally
+from verifier.places import may_be_live, route_of
 from verifier.policies.model import Policy
 
 MAX_LINES_PER_KEY: Final = 50_000
@@ -167,8 +168,7 @@ class Reducer:
     def _judge_key(self, share: Share, records: list[Packed]) -> None:
         """Judges the episodes of a key that is not ordinary."""
         kinds = [self._kinds[record[KIND]] for record in records]
-        known = sorted({kind.policy for kind in kinds if not kind.route_unknown})
-        number = known[0] if known else min(kind.policy for kind in kinds)
+        number, certain = route_of((kind.policy, kind.route_unknown) for kind in kinds)
         kinds = [_as_of(kind, number) for kind in kinds]
         horizon = self._evidence[number].terms.horizon_us
         lines = [
@@ -179,9 +179,9 @@ class Reducer:
             start = first_request_us(episode)
             judged = judge(episode, self._terms(number, start))
             share.ignored += judged.unconcerned
-            if len(known) != 1:
+            if not certain:
                 doubt_route(judged)
-            if any(_may_be_live(kind) for kind in kinds):
+            if any(may_be_live(kind.side, kind.others) for kind in kinds):
                 doubt_leaks(judged)
             doubt_holes(judged, self._evidence[number].hole)
             doubt_sample(judged, self._evidence[number].hole, start)
@@ -218,11 +218,6 @@ def _as_of(kind: Kind, number: int) -> Kind:
         if policy == number != kind.policy:
             return kind._replace(side=side, mirror=mirror, policy=policy)
     return kind
-
-
-def _may_be_live(kind: Kind) -> bool:
-    """Whether an arrival at a mirror may be live traffic of another route."""
-    return kind.side == Side.SERVER_MIRROR and any(o[0] == Side.SERVER_LIVE for o in kind.others)
 
 
 def _add_quick(tally: Tally, counts: Counter[Ordinary], *, primary_logged: bool) -> None:

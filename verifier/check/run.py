@@ -14,7 +14,14 @@ from collector.errors import InputError
 from collector.formats.parse import Format, ReadLine
 from collector.records import Identity
 from verifier.check.clocks import learn, shift
-from verifier.check.evidence import Part, PolicyEvidence, weigh
+from verifier.check.evidence import (
+    Part,
+    PolicyEvidence,
+    logs_only_errors,
+    speaks_tls,
+    unreadable,
+    weigh,
+)
 from verifier.check.kinds import Stretch
 from verifier.check.plan import Plan
 from verifier.check.pool import map_tasks
@@ -22,8 +29,12 @@ from verifier.check.records import Kind, shares
 from verifier.check.reduce import Reducer
 from verifier.check.scan import ChunkReport, Scanner
 from verifier.check.sources import Chunk, Source, chunks, open_sources
-from verifier.pairing.context import settle_log_loss, settle_surplus, settle_unreadable
-from verifier.pairing.lines import Side
+from verifier.pairing.context import (
+    settle_filtered,
+    settle_log_loss,
+    settle_surplus,
+    settle_unreadable,
+)
 from verifier.pairing.tally import Tally
 from verifier.policies.model import Policy
 from verifier.sides import mirror_destinations
@@ -123,41 +134,42 @@ def check(
         clocks = learn(shares(spill), scanned.kinds)
         for number, ahead_us in clocks.items():
             shift(scanned.stretches.get(scanned.pods[number]), ahead_us)
-        evidence = tuple(
-            weigh(
-                plan,
-                number,
-                scanned.stretches,
-                scanned.parts,
-                assume_complete=assume_complete,
-                shipped=scanned.shipped,
-            )
-            for number in range(len(policies))
-        )
+        evidence = _weigh_all(plan, scanned, assume_complete=assume_complete)
         tallies = _second_pass(plan, evidence, scanned, clocks, spill, limit, progress)
-        for policy, tally in enumerate(tallies):
-            settle_unreadable(tally, _unreadable(plan, policy, scanned, sources))
-        yield _outcome(plan, tallies, sources, parts, scanned)
+        _settle_by_logs(plan, tallies, scanned, sources)
+        yield Outcome(
+            plan.policies, tallies, scanned.lines, sources, parts, scanned.first_lines,
+            scanned.pods, scanned.refused, plan.lines.parse,
+        )  # fmt: skip
 
 
-def _outcome(
-    plan: Plan,
-    tallies: tuple[Tally, ...],
-    sources: tuple[Source, ...],
-    parts: list[Chunk],
-    scanned: _Scanned,
-) -> Outcome:
-    return Outcome(
-        plan.policies,
-        tallies,
-        scanned.lines,
-        sources,
-        parts,
-        scanned.first_lines,
-        scanned.pods,
-        scanned.refused,
-        plan.lines.parse,
+def _weigh_all(
+    plan: Plan, scanned: _Scanned, *, assume_complete: bool
+) -> tuple[PolicyEvidence, ...]:
+    """The evidence of each policy."""
+    return tuple(
+        weigh(
+            plan,
+            number,
+            scanned.stretches,
+            scanned.parts,
+            assume_complete=assume_complete,
+            shipped=scanned.shipped,
+            tls=speaks_tls(scanned.kinds.values(), number),
+        )
+        for number in range(len(plan.policies))
     )
+
+
+def _settle_by_logs(
+    plan: Plan, tallies: tuple[Tally, ...], scanned: _Scanned, sources: tuple[Source, ...]
+) -> None:
+    """Doubts what lacks in logs that are filtered, or hold lines that cannot be read."""
+    for number, (policy, tally) in enumerate(zip(plan.policies, tallies, strict=True)):
+        if len(mirror_destinations(policy)) == 1:
+            settle_filtered(tally, errors_only=logs_only_errors(scanned.kinds.values(), number))
+        unread = zip(sources, scanned.quarantined, strict=True)
+        settle_unreadable(tally, unreadable(plan, number, scanned.parts, unread))
 
 
 def _first_pass(
@@ -211,19 +223,6 @@ def _refuse_other_files(scanned: _Scanned, sources: tuple[Source, ...]) -> None:
             f" what it is, says mirrorproof format {filled[0].name}"
         )
         raise InputError(msg)
-
-
-def _unreadable(plan: Plan, policy: int, scanned: _Scanned, sources: tuple[Source, ...]) -> int:
-    """How many lines that cannot be read may be of a policy's mirrors."""
-    mirrors = mirror_destinations(plan.policies[policy])
-    found = 0
-    for source, quarantined in zip(sources, scanned.quarantined, strict=True):
-        pod = Identity(pod=source.pod)
-        sides = {part[1] for part in scanned.parts.get(pod, ()) if part[0] == policy}
-        receives = Side.SERVER_MIRROR in sides if sides else plan.surely_serves(pod) in mirrors
-        if receives or not source.pod:
-            found += quarantined
-    return found
 
 
 def _join(

@@ -18,9 +18,10 @@ from collector.formats.parse import Ignored, Quarantined
 from collector.observation import Observation, observe
 from collector.records import AccessLog, Identity
 from verifier.check.kinds import Kinds, Known, Stretch
-from verifier.check.plan import Place, Plan
+from verifier.check.plan import Plan
 from verifier.check.records import LAYOUT, Kind, key_of
 from verifier.check.sources import Chunk, Source, read_chunk
+from verifier.places import Place
 
 _SAMPLES: Final = 5
 _SECRET: Final = b""  # keys never leave the process: nobody can aim at them
@@ -28,11 +29,6 @@ _SECRET: Final = b""  # keys never leave the process: nobody can aim at them
 
 _NEVER_US: Final = 2**62
 _WRAPPED: Final = frozenset((b"{", b"p"))  # a JSON array; `[pod/…] ` of kubectl
-
-
-def _identify(log: AccessLog, text: str) -> int:
-    """Identity of a line within this run: the workers are forked, so they hash alike."""
-    return hash(log.stream_id or text)
 
 
 class ChunkReport(msgspec.Struct):
@@ -194,7 +190,7 @@ class Scanner:
             pod = writer_of(log, pod)
             report.shipped |= pod.pod == log.pod
         own_host = self._plan.own_host(pod)
-        seen = observe(log, text, pod, self._plan.hosts, _SECRET, _identify, own_host)
+        seen = observe(log, text, pod, self._plan.hosts, _SECRET, hash, own_host)
         if seen is None:
             report.elsewhere += 1
             return

@@ -13,7 +13,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ from typing import Any, Final
 from collector.errors import MirrorproofError
 from verifier.demo.access_log import LogFormat, render_access_log
 from verifier.demo.envoy_config import Route, render_inbound, render_outbound, render_routes
-from verifier.demo.pods import FORECASTS, FRONTEND, PODS, Pod
+from verifier.demo.pods import FORECASTS, FRONTEND, Pod
 from verifier.demo.servers import Servers
 
 _START_TIMEOUT_S: Final = 30.0  # five proxies on a busy two-core machine take a few seconds
@@ -75,6 +75,7 @@ class Mesh:
         log_format: Which of Istio's default formats the proxies write.
         flush_ms: How often the proxies write their logs; Istio uses 1000.
         route: The route at the start.
+        forecasts: The pods of forecast.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Mesh:
         log_format: LogFormat = LogFormat.TEXT,
         flush_ms: int = 1000,
         route: Route | None = None,
+        forecasts: Sequence[Pod] = FORECASTS,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._servers = servers
@@ -95,12 +97,14 @@ class Mesh:
         self._routes_file = self._state / "routes.json"
         self._version = 0
         self.route = route or Route()
-        self.logs: Final[dict[str, Path]] = {pod.name: folder / f"{pod.name}.log" for pod in PODS}
+        self._forecasts = tuple(forecasts)
+        pods = (FRONTEND, *forecasts)
+        self.logs: Final[dict[str, Path]] = {pod.name: folder / f"{pod.name}.log" for pod in pods}
         self._formats = {
-            pod.name: render_access_log(self.logs[pod.name], log_format) for pod in PODS
+            pod.name: render_access_log(self.logs[pod.name], log_format) for pod in pods
         }
         self._sidecars = {
-            pod.name: self._inbound_sidecar(pod, app_ports[pod.name]) for pod in FORECASTS
+            pod.name: self._inbound_sidecar(pod, app_ports[pod.name]) for pod in forecasts
         }
         self._sidecars[FRONTEND.name] = Sidecar(FRONTEND, self._render_frontend, self._state)
 
@@ -108,9 +112,9 @@ class Mesh:
         """Starts all proxies and returns once the frontend's listens with its route."""
         for log in self.logs.values():
             log.touch()
-        for pod in FORECASTS:
+        for pod in self._forecasts:
             self._launch(self._sidecars[pod.name])
-        for pod in FORECASTS:
+        for pod in self._forecasts:
             self._await_listening(self._sidecars[pod.name])
         self._write_routes()
         self.start_sidecar(FRONTEND.name)
@@ -153,20 +157,26 @@ class Mesh:
 
     def _inbound_sidecar(self, pod: Pod, app_port: int) -> Sidecar:
         def render(port: int) -> dict[str, Any]:
-            return render_inbound(app_port, self._formats[pod.name], port)
+            return self._render_forecast(pod, app_port, port)
 
         return Sidecar(pod, render, self._state)
 
+    def _render_forecast(self, pod: Pod, app_port: int, port: int) -> dict[str, Any]:
+        return render_inbound(app_port, self._formats[pod.name], port)
+
     def _render_frontend(self, port: int) -> dict[str, Any]:
         ports: dict[str, list[int]] = {}
-        for pod in FORECASTS:
+        for pod in self._forecasts:
             ports.setdefault(pod.version, []).append(self._sidecars[pod.name].port)
         return render_outbound(ports, self._formats[FRONTEND.name], self._routes_file, port)
+
+    def _render_routes(self) -> dict[str, Any]:
+        return render_routes(self.route, self._version)
 
     def _write_routes(self) -> None:
         self._version += 1
         staged = self._routes_file.with_suffix(".staged")
-        staged.write_text(json.dumps(render_routes(self.route, self._version)))
+        staged.write_text(json.dumps(self._render_routes()))
         os.replace(staged, self._routes_file)  # Envoy watches for renames
 
     def _launch(self, sidecar: Sidecar) -> None:

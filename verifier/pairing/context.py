@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from verifier.pairing.doubt import Failures, explained_by_loss, scattered
+from verifier.pairing.doubt import Failures, explained_by_loss, only_errors_logged, scattered
 from verifier.pairing.lines import Finding, Reason, Verdict
 from verifier.pairing.tally import Tally
 
@@ -45,6 +45,21 @@ def settle_unreadable(tally: Tally, lines: int) -> None:
     if doubtful:
         tally.move(Verdict.MISSING, Verdict.UNVERIFIABLE, doubtful)
         _doubt_first(tally, Verdict.MISSING, doubtful, Reason.MIRROR_UNREADABLE)
+
+
+def settle_filtered(tally: Tally, *, errors_only: bool) -> None:
+    """Rule: of a log that is filtered by status, what lacks says nothing.
+
+    Args:
+        tally: Of a policy with one mirror.
+        errors_only: Whether all lines of the mirror have a status of 400 or more.
+    """
+    missing = tally.counts.get(Verdict.MISSING, 0)
+    logged = tally.counts.get(Verdict.MATCHED, 0)
+    others = 0 if errors_only else logged
+    if missing and only_errors_logged(logged, others, missing + logged):
+        tally.move(Verdict.MISSING, Verdict.UNVERIFIABLE, missing)
+        _doubt_first(tally, Verdict.MISSING, missing, Reason.MIRROR_ERRORS_ONLY)
 
 
 def settle_log_loss(tally: Tally, seconds: int | None = None) -> None:

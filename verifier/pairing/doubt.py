@@ -87,6 +87,25 @@ def doubt_sample(
         judgement.find(Finding(Verdict.UNVERIFIABLE, reason, line.start_us, [line], group))
 
 
+FIRST_ERROR: Final = 400
+FEW_ERRORS: Final = 3
+"""So many lines of a mirror, all errors, may show that its log is filtered."""
+
+
+def only_errors_logged(errors: int, others: int, requests: int) -> bool:
+    """Rule: a mirror that logged nothing but errors, and of few requests, may log nothing else.
+
+    Istio's Telemetry can filter a log by status. That such a mirror failed on every copy that
+    came, and most copies did not come, is less likely.
+
+    Args:
+        errors: Its lines with a status of 400 or more.
+        others: Its other lines.
+        requests: How many requests owe it a copy.
+    """
+    return not others and errors >= FEW_ERRORS and requests > 2 * errors
+
+
 class Failures:
     """When copies without any request started.
 

@@ -67,8 +67,9 @@ def judge(lines: list[Line], terms: Terms) -> Judgement:
     """
     found = Judgement()
     told = distinct(lines)
-    episode = _concerned(told)
-    found.unconcerned = len(told) - len(episode)
+    concerned = _concerned(told)
+    found.unconcerned = len(told) - len(concerned)
+    episode = _ended(concerned)
     if len(episode) > terms.cap:
         _too_many(found, episode)
         return found
@@ -89,6 +90,27 @@ def _concerned(episode: list[Line]) -> list[Line]:
     if any(line.side in (Side.CLIENT_LIVE, Side.CLIENT_MIRROR) for line in episode):
         return episode
     return [line for line in episode if not line.traits & Trait.OTHER_NAME]
+
+
+def _ended(episode: list[Line]) -> list[Line]:
+    """Rule: a line of a stream that still runs counts until the stream's end is logged.
+
+    And the line of a hop that a sender redirected itself never: its path is the next hop's.
+    """
+    if not any(line.traits & (Trait.PARTIAL | Trait.REDIRECTED) for line in episode):
+        return episode
+    ends = {(x.pod, x.start_us) for x in episode if not x.traits & Trait.PARTIAL}
+    # In order of their ends: the latest partial line of a stream remains.
+    running = {(x.pod, x.start_us): x for x in episode if x.traits & Trait.PARTIAL}
+    return [
+        line
+        for line in episode
+        if not line.traits & Trait.REDIRECTED
+        and (
+            not line.traits & Trait.PARTIAL
+            or ((line.pod, line.start_us) not in ends and running[line.pod, line.start_us] is line)
+        )
+    ]
 
 
 def _open(roles: Roles, doubtful: list[Line], terms: Terms) -> _Case:
@@ -199,13 +221,23 @@ def _lacking(found: Judgement, case: _Case) -> int:
     for line, (_, reason) in zip(named[:unverifiable], maybe, strict=False):
         _find_lacking(found, case, Verdict.UNVERIFIABLE, reason, line, worst)
     for line in named[unverifiable:]:
-        _find_lacking(found, case, Verdict.MISSING, _why_missing(case, surest), line, surest)
+        if not _came_past(case, line):
+            _find_lacking(found, case, Verdict.MISSING, _why_missing(case, surest), line, surest)
+        elif case.terms.senders_logged:
+            found.excuse(Reason.PAST_PROXIES, 1)
+        else:
+            _find_lacking(found, case, Verdict.UNVERIFIABLE, Reason.PAST_PROXIES, line, surest)
     unsampled -= unverifiable - (lacking - missing)
     found.add(Verdict.UNSAMPLED, unsampled)
     named_from = firm - missing - unverifiable
     found.unsampled = case.requests.lines[named_from - unsampled : named_from]
     found.largest = largest(case.measured)
     return missing + unverifiable + unsampled
+
+
+def _came_past(case: _Case, line: Line) -> bool:
+    """Rule: what no proxy of the mesh sent, by its lines, was not on the route."""
+    return bool(case.terms.tls and line.traits & Trait.PLAIN and not case.roles.clients)
 
 
 def _find_lacking(

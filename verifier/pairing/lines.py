@@ -69,7 +69,9 @@ class Reason(StrEnum):
     MIRROR_LOG_INCOMPLETE = "the log of {mirror} is not complete at that time"
     MIRROR_SILENT = "{mirror} has never logged: mirroring is off, or its logs do not arrive"
     LOG_LOSS = "log loss: as many lines of the primary are lost too"
+    MIRROR_ERRORS_ONLY = "{mirror} logs errors only: a filter may keep its other lines from the log"
     MIRROR_UNREADABLE = "as many lines of the mirror's logs cannot be read"
+    PAST_PROXIES = "sent past the mesh's proxies: without their TLS, and in no sender's log"
     UNKNOWN_VERSION = "a pod of unknown version may have received the copy"
     MIRROR_TAKES_LIVE = "{mirror} takes live traffic too, and its lines carry no mark of a copy"
 
@@ -130,6 +132,8 @@ class Terms(msgspec.Struct, frozen=True):
         senders_logged: The senders' logs are complete, so that a copy without a request is an
             orphan.
         primary_logged: The primary's logs are complete, so that a line lacking there is lost.
+        tls: Senders reach the primary with TLS server names, so that a line without one is of a
+            request that no proxy of the mesh sent.
         cap: Most lines of an episode that are judged.
     """
 
@@ -138,6 +142,7 @@ class Terms(msgspec.Struct, frozen=True):
     exempt: Reason | None = None
     senders_logged: bool = False
     primary_logged: bool = False
+    tls: bool = False
     cap: int = 1000
 
 

@@ -72,7 +72,12 @@ def tail(successes: int, trials: int, share: float) -> float:
 
 
 def judge_percentage(
-    copied: int, requests: int, declared: float, error: float = CHECK_ERROR
+    copied: int,
+    requests: int,
+    declared: float,
+    error: float = CHECK_ERROR,
+    *,
+    doubtful: int = 0,
 ) -> Percentage:
     """Compares the copied share with the declared percentage.
 
@@ -81,6 +86,7 @@ def judge_percentage(
         requests: Requests that could have been copied, without those that holes touch.
         declared: Percentage from 0 to 100.
         error: How often a right percentage may be rejected, two-sided.
+        doubtful: Further requests, of which any may have been copied.
     """
     if requests == 0:
         return Percentage(declared, None, None, None, consistent=True)
@@ -88,7 +94,9 @@ def judge_percentage(
     if declared <= 0 or declared >= 100:
         consistent = copied == (requests if declared >= 100 else 0)
     else:
-        consistent = tail(copied, requests, declared / 100) >= error / 2
+        trials = requests + doubtful
+        nearest = min(max(copied, round(trials * declared / 100)), copied + doubtful)
+        consistent = tail(nearest, trials, declared / 100) >= error / 2
     observed = 100 * copied / requests
     return Percentage(
         declared,

@@ -59,6 +59,7 @@ class Cast:
     """
 
     def __init__(self, policy: Policy, directory: Directory) -> None:
+        self._policy: Final = policy
         self._sides: Final = Sides(policy)
         self._versions: Final = PodVersions((policy,))
         self._mirrors: Final = mirror_destinations(policy)
@@ -78,13 +79,28 @@ class Cast:
         to = None if destination_id is None else self._directory.destinations[destination_id]
         if role == Role.CLIENT:
             return self._sides.client(to)
-        serves = self._versions.destination(self._directory.pods[pod_id], to)
+        pod = self._directory.pods[pod_id]
+        # What has no cluster is mostly a sender's answer to a request that has no route.
+        unrouted = role == Role.UNROUTED
+        serves = self._versions.sure(pod) if unrouted else self._versions.destination(pod, to)
         return self._sides.side(role, to, serves)
 
     def mirror_of(self, identity: Identity) -> int | None:
-        """The mirror group whose pod somebody is."""
-        serves = self._versions.destination(identity)
+        """The mirror group whose pod somebody surely is: `frontend-v1` may be a sender."""
+        serves = self._versions.sure(identity)
         return self._mirrors.index(serves) if serves in self._mirrors else None
+
+    def other_pods(self) -> list[str]:
+        """The names of the pods that are of no mirror, by name or labels."""
+        mirrors = {number for pods in self.mirror_pods() for number in pods}
+        pods = self._directory.pods.items()
+        return [one.pod for number, one in pods if one.pod and number not in mirrors]
+
+    def live_pods(self) -> list[int]:
+        """The pods that serve live traffic by name or labels, senders among them."""
+        live = {weighted.destination for weighted in self._policy.live}
+        pods = self._directory.pods.items()
+        return [number for number, one in pods if self._versions.destination(one) in live]
 
     def mirror_pods(self) -> tuple[tuple[int, ...], ...]:
         """The pods that may be of each mirror group by name or labels, senders among them."""

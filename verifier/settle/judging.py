@@ -12,14 +12,13 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from collector.records import Role
-from verifier.pairing.doubt import doubt_holes, doubt_route
+from verifier.pairing.doubt import doubt_holes, doubt_leaks, doubt_route, doubt_sample
 from verifier.pairing.episodes import distinct, episodes, first_request_us
 from verifier.pairing.judge import judge
 from verifier.pairing.lines import Finding, Judgement, Line, Reason, Terms, Verdict
+from verifier.places import Shown, may_be_live, route_of
 from verifier.policies.model import Policy
-from verifier.policies.resolve import Unknown
-from verifier.settle.cast import Cast
+from verifier.settle.cast import Cast, Directory
 from verifier.settle.chains import Chain, chains
 from verifier.settle.presence import Presence
 from verifier.settle.silence import Silence
@@ -35,6 +34,49 @@ class Judged(NamedTuple):
 
     start_us: int
     judgement: Judgement
+
+
+class Taken(NamedTuple):
+    """The policy whose route a request took, as far as its lines tell.
+
+    `may_be_live` tells that what arrived at a mirror may be live traffic of another route.
+    """
+
+    policy: Policy
+    certain: bool
+    may_be_live: bool
+
+
+def taken_route(rows: Sequence[Any], era: Era, directory: Directory) -> Taken | None:
+    """The route that the request of some rows took; None when no policy concerns them."""
+    hosts = {directory.hosts[row.host_id] for row in rows}
+    sole = era.routes.sole(hosts.pop())
+    if sole is not None and all(era.routes.sole(host) == sole for host in hosts):
+        return Taken(sole, certain=True, may_be_live=False)
+    placed = [place for row in rows if (place := era.places.place(_shown(row, directory)))]
+    if not placed:
+        return None
+    number, certain = route_of((place.policy, place.unknown) for place in placed)
+    live = any(
+        may_be_live(side, place.others)
+        for place in placed
+        for side, _, policy in ((place.side, place.mirror, place.policy), *place.others)
+        if policy == number
+    )
+    return Taken(era.policies[number], certain, live)
+
+
+def _shown(row: Any, directory: Directory) -> Shown:
+    to = row.destination_id
+    return Shown(
+        row.role,
+        row.method,
+        row.path,
+        directory.hosts[row.host_id],
+        row.route,
+        directory.pods[row.pod_id],
+        None if to is None else directory.destinations[to],
+    )
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -57,7 +99,7 @@ class KeyJudge:
     Args:
         name: The policy's name.
         versions: All versions of all policies.
-        hosts: Names of hosts by their numbers.
+        directory: The numbers of pods, destinations and hosts.
         around: What each version of the policy knows, by its id.
         span: Only episodes whose first request starts here are judged.
     """
@@ -66,13 +108,13 @@ class KeyJudge:
         self,
         name: str,
         versions: Versions,
-        hosts: Mapping[int, str],
+        directory: Directory,
         around: Mapping[int, Surroundings],
         span: Span,
     ) -> None:
         self._name: Final = name
         self._versions: Final = versions
-        self._hosts: Final = hosts
+        self._directory: Final = directory
         self._around: Final = around
         self._span: Final = span
         self._terms: dict[int, Terms] = {}
@@ -90,8 +132,8 @@ class KeyJudge:
         version = era.versions.get(self._name)
         if version is None:
             return
-        certain = self._concerns(chain.rows, era, version.policy)
-        if certain is None:
+        route = taken_route(chain.rows, era, self._directory)
+        if route is None or route.policy.name != self._name:
             return
         around = self._around[version.id]
         lines = _lines(chain.rows, around.cast)
@@ -102,29 +144,13 @@ class KeyJudge:
             start = first_request_us(episode)
             if self._span.start_us <= start < self._span.end_us:
                 judgement = judge(episode, self._terms_at(version, around, start))
-                if not certain:
+                if not route.certain:
                     doubt_route(judgement)
+                if route.may_be_live:
+                    doubt_leaks(judgement)
                 doubt_holes(judgement, lambda *asked: around.silence().hole(*asked))
+                doubt_sample(judgement, lambda *asked: around.silence().hole(*asked), start)
                 yield Judged(start, judgement)
-
-    def _concerns(self, rows: Sequence[Any], era: Era, policy: Policy) -> bool | None:
-        """Whether the request took this policy's route: surely, perhaps, or (None) not.
-
-        The lines that show their route decide; where none does, the first policy that may have
-        taken the request answers for it.
-        """
-        known: dict[str, None] = {}
-        perhaps: dict[str, None] = {}
-        for row in rows:
-            # Only senders name the route; Istio writes `default` on every receiver's line.
-            route_name = row.route if row.role == Role.CLIENT else ""
-            route = era.routes.route(row.method, row.path, self._hosts[row.host_id], route_name)
-            if isinstance(route, Unknown):
-                perhaps.setdefault(route.policies[0].name)
-            elif route is not None:
-                known.setdefault(route.name)
-        chosen = min(known) if known else next(iter(sorted(perhaps)), None)
-        return len(known) == 1 if chosen == policy.name else None
 
     def _terms_at(self, version: Version, around: Surroundings, start_us: int) -> Terms:
         """The terms for an episode whose first request starts at a time."""
@@ -138,6 +164,7 @@ class KeyJudge:
             exempt=version.exemption(start_us),
             senders_logged=around.presence.senders.logged(start_us),
             primary_logged=around.presence.primary.logged(start_us),
+            tls=around.presence.tls,
         )
 
     def _endless(self, lines: Sequence[Line]) -> Iterator[Judged]:

@@ -8,13 +8,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
-from collector.records import Role
 from verifier.explain import Found, Story, explain, show_line
 from verifier.pairing.lines import Reason, Terms
 from verifier.policies.model import Policy
-from verifier.policies.resolve import Unknown
 from verifier.settle.cast import Cast, Directory
-from verifier.settle.judging import line_of
+from verifier.settle.judging import line_of, taken_route
 from verifier.settle.presence import Presence, look, sort
 from verifier.settle.report import lines_of
 from verifier.settle.simple_keys import reach_us
@@ -58,9 +56,11 @@ class _Lookup:
 
     def _found(self, rows: Sequence[Any]) -> list[Found]:
         """The rows of one key that concern a policy."""
-        version = self._version(rows)
-        if version is None:
+        era = self._versions.era(rows[0].start_us)
+        route = taken_route(rows, era, self._directory)
+        if route is None:
             return []
+        version = era.versions[route.policy.name]
         cast = self._casts.setdefault(version.id, Cast(version.policy, self._directory))
         found = []
         for row in rows:
@@ -69,22 +69,13 @@ class _Lookup:
                 continue
             place = f"{row.topic}/{row.partition}@{row.record_offset}"
             shown = show_line(line, row.pod, row, place)
-            found.append(Found(row.key, version.policy, line, row.method, row.path, shown))
+            found.append(
+                Found(
+                    row.key, version.policy, line, row.method, row.path, shown,
+                    unknown=not route.certain,
+                )
+            )  # fmt: skip
         return found
-
-    def _version(self, rows: Sequence[Any]) -> Version | None:
-        """The policy version that judges a key: the first one that its lines may concern."""
-        era = self._versions.era(rows[0].start_us)
-        perhaps: Version | None = None
-        for row in rows:
-            name = row.route if row.role == Role.CLIENT else ""
-            host = self._directory.hosts[row.host_id]
-            route = era.routes.route(row.method, row.path, host, name)
-            if isinstance(route, Unknown):
-                perhaps = perhaps or era.versions[route.policies[0].name]
-            elif route is not None:
-                return era.versions[route.name]
-        return perhaps
 
     def _current(self, policy: Policy, time_us: int) -> Version:
         return self._versions.era(time_us).versions[policy.name]
@@ -98,6 +89,7 @@ class _Lookup:
             exempt=self._current(policy, start_us).exemption(start_us),
             senders_logged=presence.senders.logged(start_us),
             primary_logged=presence.primary.logged(start_us),
+            tls=presence.tls,
         )
 
     def _presence(self, policy: Policy, start_us: int) -> Presence:

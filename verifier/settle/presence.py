@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from collector.db.tables import observation
+from collector.records import Role
 from verifier.pairing.lines import Side
 from verifier.settle.cast import Cast
 from verifier.settle.windows import SECOND_US, Span
@@ -70,11 +71,13 @@ class Presence(msgspec.Struct, frozen=True):
         kinds: Every kind of line there is in it.
         senders: When senders wrote.
         primary: When the primary's pods wrote.
+        tls: Whether senders reach the primary with TLS server names.
     """
 
     kinds: frozenset[Kind]
     senders: Moments
     primary: Moments
+    tls: bool
 
 
 def look(
@@ -107,6 +110,7 @@ def sort(seen: Iterable[tuple[int, Kind]], cast: Cast) -> Presence:
     senders: set[int] = set()
     primary: set[int] = set()
     kinds: set[Kind] = set()
+    tls = False
     for second, kind in seen:
         kinds.add(kind)
         part = cast.part(*kind)
@@ -114,4 +118,5 @@ def sort(seen: Iterable[tuple[int, Kind]], cast: Cast) -> Presence:
             senders.add(second)
         elif part is not None and part[0] is Side.SERVER_LIVE:
             primary.add(second)
-    return Presence(frozenset(kinds), Moments(senders), Moments(primary))
+            tls |= kind.role == Role.SERVER and kind.destination_id is not None
+    return Presence(frozenset(kinds), Moments(senders), Moments(primary), tls)

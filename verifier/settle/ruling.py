@@ -63,7 +63,9 @@ def rule_on(
     copied = verdicts[Verdict.MATCHED]
     owed = copied + verdicts[Verdict.MISSING] + verdicts[Verdict.UNSAMPLED]
     declared = max((mirror.percent for mirror in policy.mirrors), default=0.0)
-    percentage = judge_percentage(copied, owed, declared, error)
+    # Beside requests without a copy in a hole are others with one: none of them was left out.
+    doubtful = verdicts[Verdict.UNVERIFIABLE]
+    percentage = judge_percentage(copied, owed, declared, error, doubtful=doubtful)
     ruling = _NO_MIRROR
     if policy.mirrors:
         range_of = (tally.requests, tally.requests_high)

@@ -29,6 +29,7 @@ class Silence(msgspec.Struct, frozen=True):
         hours: The hours (their starts, µs) in which each of them received any, in order.
         node_life: Until when the log path of a (cluster, node) is known to be alive, µs.
         horizon_us: The policy's horizon: how long after its request a copy is written.
+        errors_only: Mirror groups whose logs hold nothing but errors, see `only_errors_logged`.
         filed: Mirror groups with a pod whose log was given as a file: it is complete, also when
             it is empty.
     """
@@ -39,6 +40,7 @@ class Silence(msgspec.Struct, frozen=True):
     node_life: Mapping[tuple[str, str], int]
     horizon_us: int
     filed: frozenset[int] = frozenset()
+    errors_only: frozenset[int] = frozenset()
 
     def hole(self, mirror: int, start_us: int) -> Reason | None:
         """Why the line of a copy that arrived may lack; None: it may not.
@@ -51,7 +53,9 @@ class Silence(msgspec.Struct, frozen=True):
             return None if mirror in self.filed else Reason.MIRROR_SILENT
         until = start_us + self.horizon_us
         alive = all(self._alive_us(pod) >= until for pod in self._running(mirror, start_us))
-        return None if alive else Reason.MIRROR_LOG_INCOMPLETE
+        if not alive:
+            return Reason.MIRROR_LOG_INCOMPLETE
+        return Reason.MIRROR_ERRORS_ONLY if mirror in self.errors_only else None
 
     def is_clear(self, span: Span) -> bool:
         """Whether there is no hole at any mirror for requests of a whole span."""

@@ -48,6 +48,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         horizon_us: The policy's horizon.
         primary_logged: `Terms.primary_logged` for the whole span; None: it changes, so that keys
             on which it has a bearing are not ordinary.
+        tls: `Terms.tls`.
     """
 
     span: Span
@@ -57,6 +58,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     mirrors: tuple[MirrorGroup, ...]
     horizon_us: int
     primary_logged: bool | None
+    tls: bool
 
 
 def reach_us(horizon_us: int) -> int:
@@ -158,7 +160,11 @@ def is_lacking(plan: Plan, keys: Subquery) -> ColumnElement[bool]:
     """
     if len(plan.mirrors) != 1 or not plan.mirrors[0].certain:
         return literal(False)
-    return _and_never_null([*_one_request(plan, keys), keys.c.mirror0_n == 0])
+    conditions = [*_one_request(plan, keys), keys.c.mirror0_n == 0]
+    if plan.tls:
+        plain = keys.c.primary_t.bitwise_and(Trait.PLAIN) != 0
+        conditions.append(or_(keys.c.client_n > 0, ~plain))
+    return _and_never_null(conditions)
 
 
 def _and_never_null(conditions: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
+import msgspec
 from sqlalchemy import Connection, select
 
 from collector.db.tables import node_life, position
@@ -19,12 +20,14 @@ from verifier.pairing.lines import Verdict
 from verifier.pairing.tally import Tally
 from verifier.settle import simple
 from verifier.settle.cast import Cast, Directory
+from verifier.settle.filtered import find_filtered
 from verifier.settle.judging import KeyJudge, Surroundings
 from verifier.settle.presence import look, sort
 from verifier.settle.report import partition_states
 from verifier.settle.rows import keys_in, read_rows
 from verifier.settle.silence import Silence
 from verifier.settle.simple_keys import Plan, reach_us
+from verifier.settle.unreadable import doubt_unreadable
 from verifier.settle.versions import Version, Versions
 from verifier.settle.windows import SECOND_US, Span
 from verifier.sides import mirror_groups
@@ -66,6 +69,7 @@ class Judge:
         self._set_wise: Final = set_wise
         self._casts: Final = {} if casts is None else casts
         self._silences: dict[int, Silence] = {}
+        self._filtered: dict[tuple[int, Span], Silence] = {}
         self._evidence: tuple[dict[int, list[int]], dict[tuple[str, str], int]] | None = None
 
     def settle(self, name: str, span: Span, size_us: int) -> dict[int, Tally]:
@@ -79,6 +83,8 @@ class Judge:
         tallies = self._judge(name, span, size_us)
         if any(tally.surplus for tally in tallies.values()):
             self._settle_surplus(name, span, tallies)
+        for version in self._versions.of(name):
+            doubt_unreadable(self._connection, self._cast(version), tallies.values(), span.start_us)
         for tally in tallies.values():
             tally.trim()
         return tallies
@@ -113,7 +119,9 @@ class Judge:
         if not any(span.start_us <= second * SECOND_US + SECOND_US - 1 for second, _ in seen):
             return {}
         around = {
-            version.id: Surroundings(cast, sort(seen, cast), partial(self.silence, version))
+            version.id: Surroundings(
+                cast, sort(seen, cast), partial(self._silence_in, version, span)
+            )
             for version in own
             for cast in (self._cast(version),)
         }
@@ -123,7 +131,7 @@ class Judge:
             keys = keys_in(self._connection, hosts, span)
         else:
             keys = self._count(plan, tallies, around)
-        judge = KeyJudge(name, self._versions, self._directory.hosts, around, span)
+        judge = KeyJudge(name, self._versions, self._directory, around, span)
         for _, rows in read_rows(self._connection, keys, span, horizon_us):
             for start, judgement in judge.judge(rows):
                 window = span.start_us + (start - span.start_us) // size_us * size_us
@@ -167,10 +175,13 @@ class Judge:
         version = self._only_version(name, span, hosts)
         if version is None or not self._set_wise:
             return None
+        known = around[version.id]
         mirrors = mirror_groups(version.policy)
         if not simple.suits(mirrors):
             return None
-        known = around[version.id]
+        sampled = not all(group.certain for group in mirrors)
+        if sampled and not known.silence().is_clear(span):
+            return None  # where there is a hole, who was not drawn cannot be told
         parts = {kind: known.cast.part(*kind) for kind in known.presence.kinds}
         return Plan(
             span=span,
@@ -180,6 +191,7 @@ class Judge:
             mirrors=mirrors,
             horizon_us=version.policy.rules.horizon_us,
             primary_logged=known.presence.primary.throughout(span),
+            tls=known.presence.tls,
         )
 
     def _only_version(self, name: str, span: Span, hosts: list[int]) -> Version | None:
@@ -223,6 +235,15 @@ class Judge:
             ),
         )
         return self._silences[version.id]
+
+    def _silence_in(self, version: Version, span: Span) -> Silence:
+        """As `silence`, and what the logs around a span show besides."""
+        asked = version.id, span
+        if asked not in self._filtered:
+            found = self.silence(version)
+            kinds = find_filtered(self._connection, self._cast(version), found.mirrors, span)
+            self._filtered[asked] = msgspec.structs.replace(found, errors_only=kinds)
+        return self._filtered[asked]
 
     def _filed_pods(self) -> set[str]:
         """The pods whose logs were given as files, by the files' names."""

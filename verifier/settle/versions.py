@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 
 from collector.db.tables import policy_version
 from verifier.pairing.lines import Reason
+from verifier.places import Places
 from verifier.policies.model import Policy
 from verifier.policies.resolve import RouteTable
 from verifier.policies.stored import from_document
@@ -63,12 +64,16 @@ class Era(msgspec.Struct, frozen=True):
         from_us: Its begin.
         to_us: Its end, without that time.
         versions: Those in force, by policy name, in the order of their policies.
+        policies: Those, in the same order.
+        places: Answers which of them a line concerns.
         routes: Answers which of them a request concerns.
     """
 
     from_us: int
     to_us: int
     versions: dict[str, Version]
+    policies: tuple[Policy, ...]
+    places: Places
     routes: RouteTable
 
 
@@ -112,8 +117,9 @@ class Versions:
         start = self._edges[index]
         end = self._edges[index + 1] if index + 1 < len(self._edges) else _FOR_EVER
         current = {v.policy.name: v for v in self.all if v.from_us <= start < v.to_us}
-        routes = RouteTable(version.policy for version in current.values())
-        return Era(start, end, current, routes)
+        policies = tuple(version.policy for version in current.values())
+        places = Places(policies)
+        return Era(start, end, current, policies, places, places.routes)
 
 
 class VersionStore:

@@ -29,12 +29,14 @@ class Spill:
         self.path = folder / "0-1"
         self.lines = 0
 
-    def add(self, key: int, pod: int, start_us: int, line_id: int | None = None) -> None:
+    def add(
+        self, key: int, pod: int, start_us: int, line_id: int | None = None, lasts_ms: int = 0
+    ) -> None:
         """A line of a request."""
         self.lines += 1
         identity = self.lines if line_id is None else line_id
         with self.path.open("ab") as file:
-            file.write(LAYOUT.pack(key, identity, start_us, pod, 5, 0, self.lines))
+            file.write(LAYOUT.pack(key, identity, start_us, pod, lasts_ms, 0, self.lines))
 
     def requests(self, ahead: dict[int, int], pods: tuple[int, ...], first_key: int = 0) -> None:
         """Thirty requests that some pods saw, at most 3 ms after each other by a true clock."""
@@ -123,3 +125,14 @@ def test_a_stretch_is_put_on_the_common_clock() -> None:
     shift(None, 1000)
 
     assert (stretch.first_us, stretch.last_us) == (4000, 8000)
+
+
+def test_waiting_within_the_senders_time_is_no_clock(spill: Spill) -> None:
+    """A busy sender lets each request wait as long for the primary as the one before."""
+    for key in range(30):
+        start = key * 200 * MS
+        spill.add(key, SENDER, start, lasts_ms=100)
+        spill.add(key, PRIMARY, start + 70 * MS, lasts_ms=28)
+        spill.add(key, MIRROR, start)
+
+    assert spill.learned() == {}

@@ -122,3 +122,24 @@ def test_a_senders_own_answer_leaves_its_role_open_too() -> None:
     assert found is not None
     assert found.role == Role.UNROUTED
     assert found.traits & Trait.NOT_ROUTED
+
+
+@pytest.mark.parametrize(
+    ("cluster", "server_name", "plain"),
+    [
+        ("inbound|3002||", "", True),
+        ("inbound|3002||", None, False),
+        ("inbound|3002||", f"outbound_.3002_.v2_.{FORECAST}", False),
+        (f"outbound|3002|v2|{FORECAST}", "", False),
+    ],
+)
+def test_a_receiver_called_without_tls_is_told(
+    cluster: str, server_name: str | None, plain: bool
+) -> None:
+    """Where the format logs no server name at all, nothing is known."""
+    log = access_log(cluster=cluster, server_name=server_name)
+
+    seen = observe(log, "", Identity(), HOSTS, b"")
+
+    assert seen is not None
+    assert bool(seen.traits & Trait.PLAIN) is plain

@@ -133,3 +133,15 @@ def test_forwarded_addresses_are_counted_as_far_as_they_can_be(
 
     assert forwarded_hops(found) == hops
     assert found < 2**22
+
+
+def test_a_line_of_a_running_stream_has_no_outcome() -> None:
+    """`access_log_options`: neither status nor flag nor details; a client that left sets one."""
+    assert traits(code=0, details="", upstream_host="") & Trait.PARTIAL
+    assert not traits(code=0, flags="DC", details="") & Trait.PARTIAL
+    assert not traits(code=0, details="downstream_remote_disconnect") & Trait.PARTIAL
+
+
+def test_a_hop_that_the_sender_redirected_is_told_by_its_details() -> None:
+    """It is logged with the path of the next hop."""
+    assert traits(code=302, details="internal_redirect") == Trait.REDIRECTED

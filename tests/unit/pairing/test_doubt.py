@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.factories import arrival, attempt, mirror, shadow, terms
+from verifier.pairing.context import settle_filtered
 from verifier.pairing.doubt import (
     REACH_US,
     Failures,
@@ -12,10 +13,12 @@ from verifier.pairing.doubt import (
     doubt_route,
     doubt_sample,
     explained_by_loss,
+    only_errors_logged,
     scattered,
 )
 from verifier.pairing.judge import judge
 from verifier.pairing.lines import Judgement, Reason, Verdict
+from verifier.pairing.tally import Tally
 
 
 @pytest.mark.parametrize("lost", [0, 1, 5, 100])
@@ -129,3 +132,32 @@ class TestSample:
         doubt_sample(found, lambda _mirror, _start: Reason.MIRROR_SILENT, 0)
 
         assert (found.counts[Verdict.MATCHED], found.untested) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("errors", "others", "requests", "filtered"),
+    [(3, 0, 7, True), (3, 0, 6, False), (2, 0, 100, False), (3, 1, 100, False), (0, 0, 9, False)],
+)
+def test_a_log_of_nothing_but_errors_may_be_filtered(
+    errors: int, others: int, requests: int, filtered: bool
+) -> None:
+    """A few errors beside many requests without any copy: other lines may be kept from the log."""
+    assert only_errors_logged(errors, others, requests) is filtered
+
+
+def test_what_lacks_in_a_filtered_log_is_unverifiable() -> None:
+    """Six copies failed and are logged; sixty are not."""
+    tally = Tally(100, counts={Verdict.MATCHED: 6, Verdict.MISSING: 60})
+
+    settle_filtered(tally, errors_only=True)
+
+    assert tally.counts == {Verdict.MATCHED: 6, Verdict.MISSING: 0, Verdict.UNVERIFIABLE: 60}
+
+
+def test_a_log_with_any_success_is_not_filtered() -> None:
+    """What lacks there is missing."""
+    tally = Tally(100, counts={Verdict.MATCHED: 6, Verdict.MISSING: 60})
+
+    settle_filtered(tally, errors_only=False)
+
+    assert tally.counts == {Verdict.MATCHED: 6, Verdict.MISSING: 60}

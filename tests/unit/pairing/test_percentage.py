@@ -129,3 +129,14 @@ def test_a_wrong_percentage_is_found_in_a_range_of_usual_size() -> None:
         missed += judge_percentage(copied, 1000, 30).consistent
 
     assert missed <= 3
+
+
+def test_requests_in_doubt_reject_no_percentage() -> None:
+    """Half of the requests lie in a hole: any of them may have been copied."""
+    assert not judge_percentage(60, 400, 30).consistent
+    assert judge_percentage(60, 400, 30, doubtful=200).consistent
+
+
+def test_requests_in_doubt_cannot_explain_everything() -> None:
+    """Ten more copies do not make a tenth a half."""
+    assert not judge_percentage(40, 400, 50, doubtful=10).consistent
