@@ -10,6 +10,8 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Any, Final
 
+from collector.records import AccessLog
+
 KEY_BYTES: Final = 16
 LINE_BYTES: Final = 8
 _TRACE_POSITION: Final = 14
@@ -54,19 +56,31 @@ def request_key(request_id: str, method: str, path: str, host: str, secret: byte
     return digest
 
 
-def line_identity(line: str) -> int:
+def own_text(log: AccessLog, line: str) -> str:
+    """What no other line of a pod has: an id of its own where one is logged, else all of it.
+
+    `%UNIQUE_ID%` is one. `%STREAM_ID%` of HTTP is the request's id, which retries and fan-outs
+    share, and whose trace reason may differ from the logged one's.
+    """
+    own = log.stream_id
+    if own and mask_request_id(own) != mask_request_id(log.request_id):
+        return own
+    return line
+
+
+def line_identity(log: AccessLog, line: str) -> int:
     """What makes a line itself: a re-read line has the same, whatever its Kafka offset.
 
-    Compare it only between lines of one pod. Envoy's stream id is none: it is the request's id,
-    which retries and fan-outs share.
+    Compare it only between lines of one pod.
 
     Args:
+        log: The parsed fields.
         line: The line as the proxy wrote it, without its shipper's envelope and newline.
 
     Returns:
         A signed 64-bit number, which both databases can hold.
     """
     hasher = _lines.copy()
-    hasher.update(line.encode("utf-8", "replace"))
+    hasher.update(own_text(log, line).encode("utf-8", "replace"))
     number: int = _as_number(hasher.digest())[0]
     return number

@@ -81,7 +81,7 @@ def observe(
     pod: Identity,
     hosts: HostTable,
     secret: bytes,
-    identify: Callable[[str], int] = line_identity,
+    identify: Callable[[AccessLog, str], int] = line_identity,
     own_host: str = "",
 ) -> Observation | None:
     """The observation of a line, or None when no policy watches its host.
@@ -117,7 +117,7 @@ def observe(
         extra |= Trait.OTHER_NAME
     return Observation(
         request_key(log.request_id, log.method, log.path, host, secret),
-        identify(line),
+        identify(log, line),
         role,
         traits_of(log, shadow_host=shadow_host) | extra,
         host,

@@ -64,7 +64,7 @@ class AccessLog(msgspec.Struct, gc=False):
     attempt: int = 0
     """`x-envoy-attempt-count`, 0 where it is not logged."""
     stream_id: str = ""
-    """`%STREAM_ID%` where it is logged: Envoy's is the request id, shared by retries."""
+    """`%UNIQUE_ID%` where it is logged: the identity of the line. See `keys.own_text`."""
     ambiguous: bool = False
     """The line can be read in more than one way: its fields are a guess, never evidence."""
     pod: str = ""

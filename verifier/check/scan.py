@@ -15,6 +15,7 @@ from collector.envelopes.joining import Given, HeldPiece, Joiner, stream_of
 from collector.envelopes.unwrap import unwrap
 from collector.formats.own_pod import writer_of
 from collector.formats.parse import Ignored, Quarantined
+from collector.keys import own_text
 from collector.observation import Observation, observe
 from collector.records import AccessLog, Identity
 from verifier.check.kinds import Kinds, Known, Stretch
@@ -29,6 +30,11 @@ _SECRET: Final = b""  # keys never leave the process: nobody can aim at them
 
 _NEVER_US: Final = 2**62
 _WRAPPED: Final = frozenset((b"{", b"p"))  # a JSON array; `[pod/…] ` of kubectl
+
+
+def _identify(log: AccessLog, text: str) -> int:
+    """Identity of a line within this run: the workers are forked, so they hash alike."""
+    return hash(own_text(log, text))
 
 
 class ChunkReport(msgspec.Struct):
@@ -190,7 +196,7 @@ class Scanner:
             pod = writer_of(log, pod)
             report.shipped |= pod.pod == log.pod
         own_host = self._plan.own_host(pod)
-        seen = observe(log, text, pod, self._plan.hosts, _SECRET, hash, own_host)
+        seen = observe(log, text, pod, self._plan.hosts, _SECRET, _identify, own_host)
         if seen is None:
             report.elsewhere += 1
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from collector.keys import KEY_BYTES, line_identity, mask_request_id, request_key
+from tests.factories import access_log
 
 UUID = "46ce024f-97b3-4a45-8f73-2d4ef365608d"
 
@@ -51,13 +52,31 @@ def test_text_that_is_no_unicode_makes_a_key_all_the_same() -> None:
     assert len(request_key("\ud800", "GET", "/\udfff", "h", b"")) == 16
 
 
-def test_a_line_is_identified_by_its_text() -> None:
+def test_a_line_is_identified_by_its_stream_id_where_that_is_logged() -> None:
+    """The text may have been changed on the way."""
+    log = access_log(stream_id="123")
+
+    assert line_identity(log, "one text") == line_identity(log, "another")
+
+
+@pytest.mark.parametrize("reason", ["4", "9"])
+def test_the_requests_id_is_no_identity_of_a_line(reason: str) -> None:
+    """Envoy's `%STREAM_ID%` is that of all attempts; a trace reason changes nothing."""
+    own = "46ce024f-97b3-4a45-8f73-2d4ef365608d"
+    log = access_log(request_id=own, stream_id=f"{own[:14]}{reason}{own[15:]}")
+
+    assert line_identity(log, "one text") != line_identity(log, "another")
+
+
+def test_a_line_without_stream_id_is_identified_by_its_text() -> None:
     """Re-read, it is the same; changed in one character, it is not."""
-    assert line_identity("text") == line_identity("text")
-    assert line_identity("text") != line_identity("texT")
+    log = access_log()
+
+    assert line_identity(log, "text") == line_identity(log, "text")
+    assert line_identity(log, "text") != line_identity(log, "texT")
 
 
 def test_an_identity_fits_the_databases_integers() -> None:
     """Signed 64 bits, also of text that is no unicode."""
     for text in ("", "a", "\ud800", "x" * 100_000):
-        assert -(2**63) <= line_identity(text) < 2**63
+        assert -(2**63) <= line_identity(access_log(), text) < 2**63
