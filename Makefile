@@ -9,6 +9,8 @@ PY := $(VENV)/bin/python
 ARGS ?=
 # Of these files `make test` runs some tests only.
 FAULTS := $(wildcard tests/integration/test_*_faults.py) tests/integration/test_bomb.py
+# How long `make fuzz` looks.
+SECONDS ?= 600
 # How many tests run at the same time.
 TEST_WORKERS ?= 2
 
@@ -43,6 +45,13 @@ campaign: $(VENV)/installed ## Kill collectors with -9 under load, then compare 
 .PHONY: test-faults
 test-faults: $(VENV)/installed ## Have brokers and databases fail in every way (minutes)
 	@$(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal -m slow $(FAULTS) $(ARGS)
+
+# Not among the locked packages: its wheels are for few versions of Python.
+.PHONY: fuzz
+fuzz: $(VENV)/installed ## Look for input that breaks reading, with atheris (SECONDS=600)
+	@$(PY) -m pip install --quiet --only-binary :all: --target $(VENV)/fuzz atheris || \
+		{ echo "make fuzz: no wheel of atheris is for $$($(PY) --version): name another with PYTHON=…" >&2; exit 1; }
+	@PYTHONPATH=$(VENV)/fuzz $(PY) -m tests.fuzz $(SECONDS)
 
 .PHONY: lint
 lint: $(VENV)/installed ## Check style, types and the direction of imports

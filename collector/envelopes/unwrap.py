@@ -93,9 +93,16 @@ def _unwrap_object(
     if depth >= MAX_DEPTH:
         return [TOO_DEEP]
     try:
-        envelope = decode_envelope(value)
+        return _unwrap_known(value, identity, depth, time, stream)
     except DECODE_ERRORS:
         return _unwrap_broken(value, identity, depth, time, stream)
+
+
+def _unwrap_known(
+    value: bytes, identity: Identity, depth: int, time: object, stream: str
+) -> list[Found]:
+    """The same; raises one of DECODE_ERRORS, also for bad bytes in keys that decoding skips."""
+    envelope = decode_envelope(value)
     if envelope.kubernetes:
         identity = kubernetes_identity(bytes(envelope.kubernetes), identity)
     if envelope.orchestrator:
@@ -158,12 +165,7 @@ def _lifted(
 
 
 def _unwrap_other(
-    envelope: Envelope,
-    value: bytes,
-    identity: Identity,
-    depth: int,
-    time: object,
-    stream: str,
+    envelope: Envelope, value: bytes, identity: Identity, depth: int, time: object, stream: str
 ) -> list[Found]:
     """Shapes that are rare, and objects that are no envelope."""
     inner = shapes.inner_object(value)

@@ -154,28 +154,24 @@ class Layout:
     def _strict_with(self, char: str) -> str:
         """The same with this character; empty when some field's place stays unsure.
 
-        Between two literals that hold the character, the fields must be sure from the left up to
-        one, and from the right down to it.
+        Between two literals that hold the character, the end of one field may be found by trying,
+        if all behind it are sure from the right; one more would take quadratic time.
         """
-        expression, segment = "(?>" + re.escape(self.literals[0]), list[int]()
+        expression = "(?>" + re.escape(self.literals[0])
+        tried: list[int] = []
         for field, kind in enumerate(self._kinds):
-            segment.append(field)
             rest = _without(kind, char)
-            if not rest:
-                return ""
             behind = self.literals[field + 1]
             ends = self._from_left[field] or behind.startswith(char)
+            if not rest or (tried and not (ends and self._from_right[field])):
+                return ""
+            if not ends:
+                tried.append(field)
             value = self._field(field, rest) + ("+" if ends else "")
             expression += self._captured(field, value) + re.escape(behind)
-            if char in behind or field == len(self._kinds) - 1:
-                unsure = [n for n in segment if not self._from_left[n]]
-                if unsure and not self._all_begin_surely(segment, unsure[0]):
-                    return ""
-                expression, segment = expression + ")(?>", []
+            if char in behind:
+                expression, tried = expression + ")(?>", []
         return expression + ")"
-
-    def _all_begin_surely(self, segment: Sequence[int], behind: int) -> bool:
-        return all(self._from_right[n] for n in segment if n > behind)
 
     def _compile_middle(self) -> None:
         """The expressions for lines that are not strict; those that go backwards are mirrored."""

@@ -176,6 +176,21 @@ def test_poison_is_one_piece_and_no_exception(poison: bytes) -> None:
     assert len(unwrap(poison)) == 1
 
 
+@pytest.mark.parametrize(
+    "poison",
+    [
+        b'{"short_message":"\xd0x","version":"1"}',
+        b'{"version":"1","_a":"\xd0","short_message":"x"}',
+    ],
+)
+def test_bad_bytes_in_keys_that_decoding_skips_are_repaired(poison: bytes) -> None:
+    """Found by fuzzing: they show only when the key is looked at."""
+    (found,) = unwrap(poison)
+
+    assert isinstance(found, RawLine)
+    assert "short_message" not in found.text
+
+
 @given(st.binary(max_size=200) | st.text(max_size=50).map(lambda text: value(log=text)))
 def test_any_bytes_give_at_least_one_piece(record: bytes) -> None:
     """No bytes raise, and every value is accounted for."""
