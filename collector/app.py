@@ -22,7 +22,7 @@ from collector.clock import Clock, SystemClock
 from collector.db.engine import check_connection, open_engine, reading
 from collector.db.migrate import require_head, upgrade
 from collector.db.policies import watched_hosts
-from collector.db.writes import Writer
+from collector.db.writes import make_writer
 from collector.errors import DatabaseAway, InputError, UsageError
 from collector.health import Health
 from collector.health_server import serving
@@ -34,7 +34,6 @@ from collector.parts import Parts
 from collector.pending import Pending
 from collector.poison import PoisonLimits
 from collector.reader_settings import make_reader
-from collector.redact import PathRedactor
 from collector.settings import Settings
 from collector.sources.clients import KafkaOpener
 from collector.sources.file import FileSource
@@ -109,7 +108,7 @@ class CollectorApp:
             can_be_careful=open_units is not None,
             on_begin=reader.forget,
         )
-        pending = Pending(engine, clock, Writer(engine, PathRedactor(own.keep_query)), ownership)
+        pending = Pending(engine, clock, make_writer(settings, engine), ownership)
         lag = LagCheck(
             engine,
             clock,

@@ -38,6 +38,16 @@ def mask_request_id(request_id: str) -> str:
     return request_id
 
 
+def same_ids(request_id: str) -> list[str]:
+    """All ids that are this one, whatever the trace reason in it is."""
+    masked = mask_request_id(request_id)
+    if masked == request_id and len(request_id) != 36:
+        return [request_id]
+    # One character of a UUID varies: the sixteen that it can be are looked up.
+    likely = {f"{masked[:14]}{digit}{masked[15:]}" for digit in "0123456789abcdef"}
+    return sorted({*likely, request_id})
+
+
 def request_key(request_id: str, method: str, path: str, host: str, secret: bytes) -> bytes:
     """The 128-bit key shared by all lines of one request (and by its retries and fan-outs).
 

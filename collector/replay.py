@@ -34,7 +34,7 @@ from collector.operator import one_partition
 from collector.poison import PoisonLimits
 from collector.reader_settings import line_parser, make_reader
 from collector.records import Identity
-from collector.redact import PathRedactor
+from collector.redact import Redactor
 from collector.settings import Settings
 from collector.sources.kafka import KafkaSource
 from collector.sources.protocol import Partition, Record
@@ -69,7 +69,7 @@ class Replay:
         self._settings = settings
         self._engine = engine
         self._clock = clock
-        self._writer = Writer(engine, PathRedactor(settings.collector.keep_query))
+        self._writer = Writer(engine, Redactor(settings.collector.keep_query))
         self._reader = make_reader(settings.collector, engine, _ENDLESS, self._parse)
         self._known = make_reader(settings.collector, engine, _ENDLESS, self._parse, self._who)
         self._read_line = line_parser(settings.collector).parse

@@ -17,6 +17,9 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from collector.errors import UsageError
+from collector.log_settings import LogSettings
+from collector.redact import Treatment
+from collector.retention_settings import RetentionSettings
 from collector.setting_forms import (
     Brokers,
     DatabaseUrl,
@@ -150,6 +153,17 @@ class DatabaseSettings(Section):
         ge=0,
         description="How long a collector that starts waits for the database to answer, seconds.",
     )
+    partition: Literal["hour", "day"] = Field(
+        default="day",
+        description="How much time of ingestion a new partition of lines covers (PostgreSQL). "
+        "hour: above some 2000 lines a second.",
+    )
+    synchronous_commit: bool = Field(
+        default=True,
+        description="false: a collector's commit does not wait for the server's disk "
+        "(PostgreSQL). A crash of the server loses the last moments, lines and offsets together, "
+        "and they are read from Kafka again: safe while Kafka keeps them.",
+    )
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -188,6 +202,10 @@ class CollectorSettings(Section):
         description="File with such lines, or with the YAML of a meshConfig, an extension provider "
         "or an EnvoyFilter.",
     )
+    forwarded_for: Treatment = Field(
+        default="store", description="What becomes of X-Forwarded-For; hash: of each address."
+    )
+    user_agent: Treatment = Field(default="drop", description="What becomes of User-Agent.")
     policy_refresh_s: float = Field(
         default=3.0, gt=0, le=60, description="How often to look for changed policies, seconds."
     )
@@ -220,17 +238,6 @@ class CollectorSettings(Section):
         ge=1,
         description="A collector that makes no step for so many seconds hangs: `/livez` fails, "
         "it writes down what its threads do, and ends with exit status 70.",
-    )
-
-
-class LogSettings(Section):
-    """The logs of mirrorproof itself."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least important level that is logged."
-    )
-    format: Literal["auto", "json", "console"] = Field(
-        default="auto", description="auto: readable on a terminal, JSON elsewhere."
     )
 
 
@@ -288,5 +295,6 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     collector: CollectorSettings = Field(default_factory=CollectorSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     verifier: VerifierSettings = Field(default_factory=VerifierSettings)

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from collector.db.tables import metadata
 
+import_module("collector.db.kept")  # has a table, too
 if find_spec("verifier") and find_spec("verifier.tables"):
     import_module("verifier.tables")  # its tables live on the same metadata
 

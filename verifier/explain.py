@@ -32,6 +32,11 @@ SIDE_WORDS: Final = {
 }
 
 
+NO_LONGER_STORED: Final = (
+    "not judged: other lines of its time are no longer stored; the verdict of its window stands"
+)
+
+
 class Shown(msgspec.Struct, frozen=True):
     """One line as it is shown. `started_at` is RFC 3339, UTC; `duration_ms` is in ms."""
 
@@ -47,7 +52,7 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 class Story(msgspec.Struct, frozen=True):
-    """One episode: its lines and what they came to."""
+    """One episode: its lines and what they came to; no verdicts: lines of it may lack."""
 
     policy: str
     method: str
@@ -83,6 +88,7 @@ def explain(
     lines: Iterable[Found],
     terms: Callable[[Policy, int], Terms],
     hole: Callable[[Policy, int, int], Reason | None],
+    is_whole: Callable[[Policy, int], bool] = lambda _policy, _start_us: True,
 ) -> list[Story]:
     """The episodes of an id in order of time, each with its verdict and why.
 
@@ -90,6 +96,7 @@ def explain(
         lines: All lines of the id.
         terms: The terms of a policy at a time in µs.
         hole: Why a mirror's log may lack a line at a time; None: it may not.
+        is_whole: Whether all lines about a policy at a time are still there.
     """
     keys: dict[tuple[bytes, str], list[Found]] = defaultdict(list)
     for found in lines:
@@ -100,6 +107,10 @@ def explain(
         by_line = {id(found.line): found for found in group}
         for episode in episodes([found.line for found in group], policy.rules.horizon_us):
             start = first_request_us(episode)
+            members = [by_line[id(line)] for line in episode]
+            if not is_whole(policy, start):
+                stories.append((start, _rest_of(policy, members)))
+                continue
             asked = terms(policy, start)
             judged = judge(episode, asked)
             if all(found.unknown for found in group):
@@ -107,10 +118,16 @@ def explain(
             at_policy = partial(hole, policy)
             doubt_holes(judged, at_policy)
             doubt_sample(judged, at_policy, start)
-            members = [by_line[id(line)] for line in episode]
             stories.append((start, _story(policy, members, judged, asked)))
     stories.sort(key=lambda entry: entry[0])
     return [story for _, story in stories]
+
+
+def _rest_of(policy: Policy, members: list[Found]) -> Story:
+    """What is left of an episode of which lines may be dropped: nothing is judged by it."""
+    method, path = members[0].method, members[0].path
+    shown = [found.shown for found in members]
+    return Story(policy.name, method, path, {}, [NO_LONGER_STORED], 0, 0, shown)
 
 
 def _story(policy: Policy, members: list[Found], judged: Judgement, terms: Terms) -> Story:

@@ -139,6 +139,23 @@ settled_policy: Final = Table(
     Column("policy", Text, primary_key=True),
     Column("settled_to_us", BigInteger, nullable=False, comment="windows before it are settled"),
     Column("sizes", Text, nullable=False, comment="JSON array of [from_us, size_us], in order"),
+    Column(
+        "too_late",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="lines that came when others of their window were dropped already",
+    ),
+)
+
+unsettled: Final = Table(
+    "unsettled",
+    metadata,
+    Column("policy", Text, primary_key=True),
+    Column("from_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("to_us", BigInteger, nullable=False),
+    Column("noted_us", BigInteger, nullable=False),
+    comment="stretches whose lines were dropped before they were settled",
 )
 
 settled_batch: Final = Table(

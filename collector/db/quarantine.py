@@ -18,7 +18,7 @@ from collector.batch import PREFIX_BYTES, Batch
 from collector.db.tables import batch, quarantine
 from collector.errors import Fenced
 from collector.records import Identity
-from collector.redact import PathRedactor, scrub
+from collector.redact import Redactor, scrub
 from collector.sources.protocol import Partition
 
 _NO_DIGEST: Final = sha256(b"").digest()
@@ -46,7 +46,7 @@ class Gap(msgspec.Struct, frozen=True):
     until_us: int | None = None
 
 
-def insert_poison(connection: Connection, one: Batch, paths: PathRedactor, now_us: int) -> None:
+def insert_poison(connection: Connection, one: Batch, paths: Redactor, now_us: int) -> None:
     """Writes what a batch quarantines, in the batch's transaction."""
     if not one.poison:
         return

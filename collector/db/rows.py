@@ -11,7 +11,7 @@ from collector.batch import Seen
 from collector.keys import KEY_BYTES
 from collector.observation import Destination, Observation
 from collector.records import Identity
-from collector.redact import MAX_TEXT, PathRedactor, scrub
+from collector.redact import MAX_TEXT, Redactor, scrub
 
 COLUMNS: Final = (
     "ingested_us",
@@ -39,6 +39,7 @@ COLUMNS: Final = (
     "request_id",
     "path",
     "forwarded_for",
+    "user_agent",
 )
 """The columns of `observation` in the order of `Row`; `Packer` knows their types."""
 
@@ -69,14 +70,14 @@ class Ids:
         self.destinations: dict[Destination, int] = {}
 
 
-def row_of(head: Head, found: Seen, ids: Ids, paths: PathRedactor) -> Row:
+def row_of(head: Head, found: Seen, ids: Ids, paths: Redactor) -> Row:
     """One observation as a row.
 
     Args:
         head: Of its batch.
         found: What is stored.
         ids: Numbers of its dimensions, all of them known.
-        paths: Hides query values.
+        paths: Hides what people must not see.
     """
     seen = found.observation
     log, to = seen.log, seen.destination
@@ -99,12 +100,13 @@ def row_of(head: Head, found: Seen, ids: Ids, paths: PathRedactor) -> Row:
         _short(log.method),
         _short(log.flags),
         _short(log.details),
-        _short(log.authority),
+        _short(paths.authority(log.authority)),
         _short(log.route),
         seen.key,
         scrub(log.request_id),
         paths.redact(log.path),
-        None if log.forwarded_for is None else _short(log.forwarded_for),
+        paths.forwarded_for(log.forwarded_for),
+        paths.user_agent(log.user_agent),
     )
 
 
@@ -130,14 +132,16 @@ class Packer:
 
     Args:
         ids: Numbers of the dimensions.
-        paths: Hides query values.
+        paths: Hides what people must not see.
     """
 
-    def __init__(self, ids: Ids, paths: PathRedactor) -> None:
+    def __init__(self, ids: Ids, paths: Redactor) -> None:
         self._ids = ids
         self._paths = paths
         self._kinds: dict[tuple[object, ...], bytes] = {}
         self._path = lru_cache(maxsize=8192)(lambda path: _field(paths.redact(path)))
+        self._sender = lru_cache(maxsize=8192)(lambda text: _nullable(paths.forwarded_for(text)))
+        self._agent = lru_cache(maxsize=8192)(lambda text: _nullable(paths.user_agent(text)))
 
     def pack(self, head: Head, found: Iterable[Seen]) -> bytes:
         """Rows of one batch, between `COPY_BEGIN` and `COPY_END`; all their dimensions are known.
@@ -147,6 +151,7 @@ class Packer:
         begin = _HEAD(len(COLUMNS), 8, head[0], 8, head[1])
         key_length, kinds = _LENGTH(KEY_BYTES), self._kinds
         path_of, redact = self._path, self._paths.redact
+        sender_of, agent_of, drops_agents = self._sender, self._agent, self._paths.drops_agents
         parts: list[bytes] = []
         for one in found:
             seen = one.observation
@@ -169,13 +174,15 @@ class Packer:
                 _field(scrub(log.request_id)),
                 path_of(path) if len(path) <= _LONGEST_PATH else _field(redact(path)),
                 # No more than decides what is stored: the cache must stay small.
-                _NULL if sender is None else _short_field(sender[: MAX_TEXT + 1]),
+                _NULL if sender is None else sender_of(sender[: MAX_TEXT + 1]),
+                _NULL if drops_agents else agent_of(log.user_agent[: MAX_TEXT + 1]),
             )  # fmt: skip
         return b"".join(parts)
 
     def _pack_kind(self, kind: tuple[object, ...], seen: Observation) -> bytes:
         log, to, ids = seen.log, seen.destination, self._ids
-        texts = (log.method, log.flags, log.details, log.authority, log.route)
+        authority = self._paths.authority(log.authority)
+        texts = (log.method, log.flags, log.details, authority, log.route)
         packed = b"".join(
             (
                 _KIND(
@@ -193,12 +200,11 @@ class Packer:
         return packed
 
 
+def _nullable(text: str | None) -> bytes:
+    return _NULL if text is None else _field(text)
+
+
 def _field(text: str) -> bytes:
     encoded = text.encode()
     length = len(encoded)
     return (_LENGTHS[length] if length < len(_LENGTHS) else _LENGTH(length)) + encoded
-
-
-@lru_cache(maxsize=8192)
-def _short_field(text: str) -> bytes:
-    return _field(scrub(text))

@@ -1,8 +1,7 @@
 """The tables that the collector writes, on the one MetaData of the product.
 
-Conventions: a column `…_us` is a time in microseconds since the epoch, UTC; an offset is the
-position of a record in its partition; `next_offset` and `to_offset` name the record *after* the
-last one read. Names avoid words that one of the two databases reserves.
+Conventions: a column `…_us` is a time in µs since the epoch, UTC; an offset is a record's position
+in its partition; `next_offset` and `to_offset` name the record *after* the last one read.
 """
 
 from __future__ import annotations
@@ -71,6 +70,7 @@ observation: Final = Table(
     Column("authority", Text, nullable=False),
     Column("route", Text, nullable=False),
     Column("forwarded_for", Text, comment="null: the format does not log it"),
+    Column("user_agent", Text, comment="null: it is not stored, see settings"),
     postgresql_partition_by="RANGE (ingested_us)",
 )
 # BRIN, as a btree per row costs half of the write rate (DESIGN §4.6). The start is nearly in

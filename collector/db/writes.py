@@ -17,14 +17,16 @@ from collector.batch import Batch, Seen
 from collector.db import pieces, positions
 from collector.db.dimensions import Dimensions
 from collector.db.engine import as_our_error, driver_errors, writing
-from collector.db.partitions import Partitions
+from collector.db.partitions import Partitions, Slot
 from collector.db.positions import Claim
 from collector.db.quarantine import insert_poison, mark_replayed
 from collector.db.rows import COLUMNS, COPY_BEGIN, COPY_END, Head, Packer, row_of
+from collector.db.secrets import request_key_secret
 from collector.db.tables import batch as batch_table
 from collector.db.tables import node_life
 from collector.errors import RowRefused
-from collector.redact import PathRedactor
+from collector.redact import Redactor
+from collector.settings import Settings
 from collector.sources.protocol import Partition
 
 _NODE_STEP_US: Final = 1_000_000
@@ -46,14 +48,25 @@ class Writer:
     Args:
         engine: The database.
         paths: Hides query values.
+        slot: How much time a new partition covers (PostgreSQL).
+        synchronous: Whether a commit waits for the server's disk (PostgreSQL). Without, a crash
+            of the server may lose the last ones, rows and offsets together.
     """
 
-    def __init__(self, engine: Engine, paths: PathRedactor) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        paths: Redactor,
+        *,
+        slot: Slot = "day",
+        synchronous: bool = True,
+    ) -> None:
         self._engine = engine
         self._paths = paths
         self._dimensions = Dimensions(engine)
         self._packer = Packer(self._dimensions.ids, paths)
-        self._partitions = Partitions(engine)
+        self._partitions = Partitions(engine, slot)
+        self._relaxed = not synchronous and engine.dialect.name == "postgresql"
         self._nodes: dict[tuple[str, str], int] = {}
 
     def write(
@@ -76,10 +89,13 @@ class Writer:
             self._partitions.cover(now_us)
             self._dimensions.learn([seen.observation for b in batches for seen in b.seen])
             with writing(self._engine) as connection:
+                if self._relaxed:
+                    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                 nodes = self._write_all(connection, batches, claims, now_us)
         except _REFUSALS as error:
             raise RowRefused(_in_words(error)) from error
         except SQLAlchemyError as error:
+            self._partitions.forget()
             raise as_our_error(error, self._engine.url) from error
         self._nodes.update(nodes)
 
@@ -208,6 +224,18 @@ class Writer:
             for node, alive_us in latest.items()
             if alive_us >= self._nodes.get(node, -_NODE_STEP_US) + _NODE_STEP_US
         }
+
+
+def make_writer(settings: Settings, engine: Engine) -> Writer:
+    """The writer of these settings, into a migrated database."""
+    own, database = settings.collector, settings.database
+    hidden = Redactor(
+        own.keep_query,
+        forwarded_for=own.forwarded_for,
+        user_agent=own.user_agent,
+        secret=request_key_secret(engine),
+    )
+    return Writer(engine, hidden, slot=database.partition, synchronous=database.synchronous_commit)
 
 
 def _in_words(error: Exception) -> str:

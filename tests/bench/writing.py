@@ -20,7 +20,7 @@ from collector.db.engine import open_engine, writing
 from collector.db.migrate import upgrade
 from collector.db.positions import Claim
 from collector.db.writes import Writer
-from collector.redact import PathRedactor
+from collector.redact import Redactor
 from collector.sources.protocol import Partition
 from tests.bench.figures import Figure, Options, Run
 from tests.bench.parsing import BATCH, make_batches
@@ -76,7 +76,7 @@ def _write_all(url: str, batches: list[Batch], topic: str) -> Run:
     partition = Partition(topic, 0)
     batches = [msgspec.structs.replace(batch, partition=partition) for batch in batches]
     engine = open_engine(url)
-    writer, now_us = Writer(engine, PathRedactor()), time.time_ns() // 1000
+    writer, now_us = Writer(engine, Redactor()), time.time_ns() // 1000
     with writing(engine) as connection:
         positions.create(connection, partition, 0, None, now_us)
         claim: Claim = positions.claim(connection, partition, "bench", now_us)

@@ -17,7 +17,7 @@ from collector.hosts import HostTable
 from collector.poison import PoisonLimits
 from collector.reader import Reader
 from collector.records import Identity
-from collector.redact import PathRedactor
+from collector.redact import Redactor
 from collector.sources.protocol import Partition, Record
 from tests.lines import HOST, START_US, client_line
 
@@ -34,7 +34,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.writer = Writer(engine, PathRedactor())
+        self.writer = Writer(engine, Redactor())
         self.reader = Reader(b"secret", (), lambda _: Identity(), PoisonLimits())
         self.next = {P0: 100, P1: 0}
         for partition in (P0, P1):

@@ -41,7 +41,7 @@ from collector.hosts import HostTable
 from collector.poison import PoisonLimits
 from collector.reader import Reader
 from collector.records import Identity
-from collector.redact import PathRedactor
+from collector.redact import Redactor
 from collector.sources.protocol import Bounds, Partition, Record
 from tests.lines import HOST, START_US, client_line, shipped
 
@@ -64,7 +64,7 @@ def engine(migrated_database_url: str) -> Iterator[Engine]:
 @pytest.fixture
 def writer(engine: Engine) -> Writer:
     """A writer that keeps the query parameter `day`."""
-    return Writer(engine, PathRedactor(["day"]))
+    return Writer(engine, Redactor(["day"]))
 
 
 def claimed(engine: Engine, partition: Partition = P0, owner: str = "me") -> Claim:
@@ -186,6 +186,7 @@ def test_a_row_holds_what_the_line_says(engine: Engine, writer: Writer) -> None:
         "authority": "forecast:3002",
         "route": "default",
         "forwarded_for": "",
+        "user_agent": None,
     }
     (who,) = rows(engine, pod)
     assert (who["namespace"], who["pod"], who["node"]) == ("weather", "front-1", "node-a")

@@ -13,7 +13,7 @@ from collector.db.engine import open_engine, reading
 from collector.db.tables import quarantine
 from collector.db.writes import Writer
 from collector.ingest import Ingest
-from collector.redact import PathRedactor
+from collector.redact import Redactor
 from collector.sources.protocol import Partition, Polled, Record, Undecodable
 from tests.integration.test_ingest import P0, TestBench
 from tests.memory_source import MemoryBroker
@@ -143,7 +143,7 @@ def test_deaths_while_writing_pass_nothing_over(bench: CarefulBench) -> None:
     """However many: who died in a transaction had read its records."""
     bench.broker.logs[P0][3].value = b"no bomb"
     for _ in range(8):
-        assert bench.live(writer=DyingWriter(bench.engine, PathRedactor()))
+        assert bench.live(writer=DyingWriter(bench.engine, Redactor()))
     assert not bench.live()
 
     assert (bench.gaps(), bench.ids()) == ([], bench.expected())

@@ -48,7 +48,7 @@ def stored(logs: list[str], url: str, request_id: str) -> list[Story]:
             record_versions(connection, [to_record(p) for p in read_policies([POLICY])], 0)
         stop = Event()
         build_from_files(settings, [Path(log) for log in logs], stop).run(stop)
-        return explain_stored(engine, request_id)
+        return explain_stored(engine, request_id).stories
     finally:
         engine.dispose()
 
@@ -112,7 +112,8 @@ def test_unknown_id_exits_three(tmp_path: Path) -> None:
     done = run_explain("no-such-id", "--json", "--policy", str(POLICY), *logs)
 
     assert done.returncode == 3
-    assert json.loads(done.stdout) == {"request_id": "no-such-id", "episodes": []}
+    found = json.loads(done.stdout)
+    assert (found["request_id"], found["episodes"], found["findings"]) == ("no-such-id", [], [])
 
 
 def test_files_without_policy_are_refused_in_one_line(tmp_path: Path) -> None:

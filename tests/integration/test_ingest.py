@@ -25,7 +25,7 @@ from collector.pending import Pending
 from collector.poison import PoisonLimits
 from collector.reader import Reader
 from collector.records import Identity
-from collector.redact import PathRedactor
+from collector.redact import Redactor
 from collector.sources.protocol import Partition, RecordSource
 from collector.sources.unit import UnitReader
 from collector.watcher import Watcher
@@ -86,7 +86,7 @@ class TestBench:
         reader = Reader(b"secret", (), lambda _: Identity(), PoisonLimits(3))
         careful = open_units is not None
         ownership = Ownership(engine, clock, owner, can_be_careful=careful, on_begin=reader.forget)
-        writes = writer.get("writer") or Writer(engine, PathRedactor())
+        writes = writer.get("writer") or Writer(engine, Redactor())
         pending = Pending(engine, clock, writes, ownership)
         lag = LagCheck(engine, clock, ownership, pending, every_s=5.0, stall_s=STALL_S)
         watcher = Watcher(engine, clock, owner, 3.0)
@@ -144,7 +144,7 @@ class FailingWriter(Writer):
     """A writer that fails so often, before or after it really writes."""
 
     def __init__(self, engine: Engine, *, before: int = 0, after: int = 0) -> None:
-        super().__init__(engine, PathRedactor())
+        super().__init__(engine, Redactor())
         self.before, self.after = before, after
 
     def write(self, batches: Sequence[Batch], claims: object, now_us: int) -> None:
@@ -608,7 +608,7 @@ def test_a_database_that_refuses_us_ends_the_collector(bench: TestBench) -> None
             raise UsageError("password authentication failed")
 
     bench.produce(1)
-    collector = bench.collector(writer=Refusing(bench.engine, PathRedactor()))
+    collector = bench.collector(writer=Refusing(bench.engine, Redactor()))
 
     with pytest.raises(UsageError):
         collector.run(bench.stop)

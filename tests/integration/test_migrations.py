@@ -15,10 +15,8 @@ from sqlalchemy import Engine, inspect, text
 
 from collector.db.engine import open_engine, writing
 from collector.db.migrate import current_revision, downgrade, head_revision, require_head, upgrade
-from collector.db.partitions import DAY_US, Partitions, partition_name
 from collector.db.tables import metadata
 from collector.errors import UsageError
-from tests.lines import START_US
 
 pytestmark = pytest.mark.integration
 
@@ -125,19 +123,3 @@ def test_a_database_that_was_never_migrated_has_no_revision(engine: Engine) -> N
     """Nor does looking change anything."""
     assert current_revision(engine) is None
     assert inspect(engine).get_table_names() == []
-
-
-def test_days_are_made_ahead_and_once(migrated_postgres_url: str) -> None:
-    """Today and the next two days have a partition; replicas may make them together."""
-    engine = open_engine(migrated_postgres_url)
-    for _ in range(2):
-        Partitions(engine).cover(START_US)
-    days = [partition_name(START_US // DAY_US + n) for n in range(3)]
-
-    assert set(days) <= set(inspect(engine).get_table_names())
-    assert days[0] == "observation_20261122"
-    partitions = Partitions(engine)
-    for ahead in range(6):
-        partitions.cover(START_US + ahead * DAY_US)
-    assert partition_name(START_US // DAY_US + 6) in inspect(engine).get_table_names()
-    engine.dispose()

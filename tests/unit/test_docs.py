@@ -55,7 +55,9 @@ def test_commands_are_those_of_the_code() -> None:
     assert told == names
 
 
-@pytest.mark.parametrize("name", ["check", "explain", "up", "collect", "verify", "migrate", "demo"])
+@pytest.mark.parametrize(
+    "name", ["check", "explain", "up", "collect", "verify", "migrate", "maintain", "demo"]
+)
 def test_options_in_the_readme_exist(name: str) -> None:
     """Every option that the README shows with a command is one of it."""
     shown = re.findall(rf"mirrorproof {name}\b([^\n`]*)", README.read_text())

@@ -32,6 +32,7 @@ _COMMANDS: Final = (
     "replay",
     "verify",
     "collect",
+    "maintain",
     "demo",
 )
 

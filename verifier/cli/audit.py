@@ -25,8 +25,9 @@ _HELP: Final = "Checks the stored evidence against itself."
 _VERIFY_HELP: Final = """Follows each policy's chain of windows to the first row that does not fit.
 
 The digest of every row rests on all that it says, on its findings, its policy version, and on the
-row before. Whoever can write to the database could write the whole chain anew: note the printed
-head elsewhere, and give it with --expect the next time.
+row before. Where retention dropped findings, only the links of rows are checked. Whoever can write
+to the database could write the whole chain anew: note the printed head elsewhere, and give it with
+--expect the next time.
 
 Exit status: 0 all fits, 1 a row does not fit, or the head was not found, 2 wrong usage or database.
 
@@ -107,6 +108,7 @@ def _to_json(chain: Chain) -> dict[str, Any]:
     return {
         "policy": chain.policy,
         "rows": chain.rows,
+        "linked": chain.linked,
         "anchor": chain.anchor.hex(),
         "head": chain.head.hex(),
         "broken": broken
@@ -122,7 +124,9 @@ def _show(chains: list[Chain], not_found: set[str]) -> None:
     """The outcome for people."""
     for chain in chains:
         dropped = ", earlier ones were dropped by retention" if chain.anchor else ""
-        typer.echo(f"{chain.policy}: {chain.rows} rows fit{dropped}, head {chain.head.hex()}")
+        linked = f", {chain.linked} by their links, without dropped findings" * bool(chain.linked)
+        fit = f"{chain.rows} rows fit{linked}{dropped}"
+        typer.echo(f"{chain.policy}: {fit}, head {chain.head.hex()}")
         if (broken := chain.broken) is not None:
             window = broken.window_start_us
             place = "" if window is None else f"{iso_time(window)} revision {broken.revision}: "

@@ -134,6 +134,7 @@ def collect(
     """Runs the command."""
     from collector import app
     from collector.clock import SystemClock
+    from verifier import retention
 
     kafka: dict[str, object] = {
         "bootstrap_servers": bootstrap_servers,
@@ -153,6 +154,7 @@ def collect(
         _collect_files(settings, from_, stop)
     else:
         app.leave_in_time(stop)
+        retention.start(settings, stop)
         app.build(settings, stop=stop).run(stop)
 
 

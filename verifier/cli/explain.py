@@ -18,13 +18,17 @@ if TYPE_CHECKING:
 
     from collector.formats.parse import Format
     from verifier.explain import Story
+    from verifier.settle.lookup import Explained, Told
 
 _HELP: Final = """Shows every line of one request id, how they were judged together, and why.
 
 From files like [b]check[/b], or from the database of the live pipeline. An id may stand for several
 requests: a page that calls twice, a retry, a client that chose it.
 
-Exit status: 0 found, 2 wrong usage or unreadable input, 3 no line has this id.
+Lines are kept for a time (MIRRORPROOF_RETENTION__LINES_DAYS), findings with their lines longer.
+What is left of a request is shown and not judged again.
+
+Exit status: 0 found, 2 wrong usage or unreadable input, 3 no line or finding has this id.
 
 [b]Examples[/b]
 
@@ -62,7 +66,7 @@ def explain_command(
         raise UsageError(msg)
     request_id = request_id.encode("utf-8", "replace").decode()  # arguments may hold any bytes
     if logs or policy:
-        stories = _explain_files(
+        found = _explain_files(
             policy,
             logs or [],
             request_id,
@@ -70,13 +74,13 @@ def explain_command(
             formats=formats_of(access_log_format),
         )
     else:
-        stories = _explain_stored(database_url, config, request_id)
-    _print(request_id, stories, as_json=as_json)
-    if not stories:
+        found = _explain_stored(database_url, config, request_id)
+    _print(request_id, found, as_json=as_json)
+    if not found.stories and not found.findings:
         raise typer.Exit(_NOT_FOUND)
 
 
-def _explain_stored(database_url: str | None, config: Path | None, request_id: str) -> list[Story]:
+def _explain_stored(database_url: str | None, config: Path | None, request_id: str) -> Explained:
     from verifier.settle.lookup import explain_stored
 
     with existing_database(database_url, config) as engine:
@@ -90,36 +94,73 @@ def _explain_files(
     *,
     assume_complete: bool,
     formats: list[Format],
-) -> list[Story]:
+) -> Explained:
     from verifier.check.lookup import explain_files
     from verifier.policies.read import read_policies
+    from verifier.settle.lookup import Explained
 
     if not policy or not logs:
         msg = "explain: files need --policy FILE, the routes to judge them by"
         raise UsageError(msg)
-    return explain_files(
+    stories = explain_files(
         read_policies(policy),
         logs,
         request_id,
         assume_complete=assume_complete,
         formats=formats,
     )
+    return Explained(stories, [], None)
 
 
-def _print(request_id: str, stories: list[Story], *, as_json: bool) -> None:
+def _print(request_id: str, found: Explained, *, as_json: bool) -> None:
     import msgspec
 
     if as_json:
-        found = {"request_id": request_id, "episodes": msgspec.to_builtins(stories)}
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        document = {
+            "request_id": request_id,
+            "episodes": msgspec.to_builtins(found.stories),
+            "findings": msgspec.to_builtins(found.findings),
+            "lines_kept_from": found.lines_kept_from,
+        }
+        typer.echo(json.dumps(document, ensure_ascii=False))
         return
     from rich.console import Console
 
     console = Console()
-    if not stories:
-        typer.echo(f"no line has the request id {request_id}", err=True)
-    for story in stories:
+    if not found.stories:
+        typer.echo(f"no line has the request id {request_id}{_dropped(found)}", err=True)
+    for story in found.stories:
         _show(console, story)
+    if not all(story.verdicts for story in found.stories) or not found.stories:
+        for told in found.findings:
+            _show_finding(console, told)
+
+
+def _dropped(found: Explained) -> str:
+    if found.lines_kept_from is None:
+        return ""
+    return f"; lines from before {found.lines_kept_from} may be no longer stored"
+
+
+def _show_finding(console: Console, told: Told) -> None:
+    """What was found when the window was settled."""
+    from rich.text import Text
+
+    from verifier.check.screen import printable
+    from verifier.times import iso_time
+
+    request = printable(f"{told.method} {told.path}")
+    later = ", superseded by a later revision" if told.superseded else ""
+    parts = [
+        Text.assemble((request, "bold"), f"  {told.policy}: {told.verdict}{later}"),
+        Text(f"  found in the window of {told.window_start}: {told.reason}"),
+    ]
+    for line in told.evidence:
+        place = f"{line['topic']}/{line['partition']}@{line['offset']}"
+        parts.append(Text(f"  {iso_time(line['start_us'])}  {line['code']}  {line['side']}"))
+        parts.append(Text(printable(f"      {line['pod']}  {place}"), style="dim"))
+    for part in parts:
+        console.print(part, soft_wrap=True)
 
 
 def _show(console: Console, story: Story) -> None:

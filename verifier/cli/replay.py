@@ -138,15 +138,20 @@ def _print_changes(
 ) -> None:
     """The revisions that were made since, and how many there are."""
     from collector.db.engine import reading
+    from collector.db.kept import lines_kept_from
     from verifier.settle.report import policy_names, revised
 
     with reading(engine) as connection:
+        kept_us = lines_kept_from(connection)
         names = policies or policy_names(connection)
         found = [one for name in names for one in revised(connection, name, span, begun_us)]
     for one in found:
         typer.echo(json.dumps(_to_json(one)) if as_json else _line(one))
     if not as_json:
         typer.echo(f"{len(found)} windows have a new revision")
+    if kept_us is not None and span.start_us < kept_us:
+        kept = f"lines are kept from {iso_time(kept_us)}"
+        typer.echo(f"{kept}; windows before keep their verdicts", err=True)
 
 
 def _to_json(window: WindowReport) -> dict[str, Any]:

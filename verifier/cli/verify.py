@@ -204,6 +204,7 @@ def up(
 ) -> None:
     """Runs the command."""
     from collector import app as collector_app
+    from verifier import retention
     from verifier.app import build, run_together
 
     kafka: dict[str, object] = {
@@ -220,6 +221,7 @@ def up(
     try:
         # Two engines: each part closes its own when it ends.
         collector = collector_app.build(settings)
+        retention.start(settings, stop)
         verifier = build(settings, engine, on_settled=_printer(as_json=as_json))
         run_together({"collector": collector.run, "verifier": verifier.run}, stop)
     finally:

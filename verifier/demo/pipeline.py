@@ -15,11 +15,11 @@ from collector.db.engine import check_connection, open_engine, writing
 from collector.db.migrate import upgrade
 from collector.db.policies import record_versions
 from collector.errors import MirrorproofError
+from collector.log_settings import LogSettings
 from collector.settings import (
     CollectorSettings,
     DatabaseSettings,
     KafkaSettings,
-    LogSettings,
     Settings,
     VerifierSettings,
 )

@@ -14,11 +14,14 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Row, exists, select
 
+from collector.db.kept import kept_from
 from collector.db.policies import version_digest
 from collector.db.tables import policy_version
 from verifier.settle.chain import digest_of
 from verifier.tables import chain_head, finding, settled_window
 
+FINDINGS: Final = "findings"
+"""Names the time from which findings are kept, see `collector.db.kept`."""
 _PAGE: Final = 500
 
 
@@ -48,6 +51,8 @@ class Chain(msgspec.Struct, frozen=True):
             were dropped by retention.
         head: The digest of the last row that fits.
         broken: What does not fit; None: all of it fits.
+        linked: How many of the rows are checked by their links to others only, as retention
+            dropped findings of theirs, which their digests cover, too.
     """
 
     policy: str
@@ -55,6 +60,7 @@ class Chain(msgspec.Struct, frozen=True):
     anchor: bytes
     head: bytes
     broken: Broken | None
+    linked: int = 0
 
 
 def policies(connection: Connection) -> list[str]:
@@ -77,19 +83,23 @@ def follow(
     """
     versions, ends = _versions(connection), _ends(connection, policy)
     head = ends[0]
-    rows = 0
+    rows = linked = 0
+    kept_us = kept_from(connection, FINDINGS) or 0
     for page in _pages(connection, policy):
         findings, nexts = _findings(connection, page), _successors(connection, page)
         for row in page:
             told = findings[row.start_us, row.revision]
-            why = _misfit(row, told, nexts, head, versions.get(row.policy_version_id))
+            whole = len(told) >= row.findings or row.settled_us >= kept_us
+            version = versions.get(row.policy_version_id)
+            why = _misfit(row, told, nexts, head, version, whole=whole)
             if why:
                 broken = Broken(policy, row.start_us, row.revision, why)
-                return Chain(policy, rows, ends[0], head, broken)
+                return Chain(policy, rows, ends[0], head, broken, linked)
             head = bytes(row.digest)
-            rows += 1
+            rows, linked = rows + 1, linked + (not whole)
             on_digest(head)
-    return Chain(policy, rows, ends[0], head, _misfit_of_end(connection, policy, head, ends[1]))
+    broken_end = _misfit_of_end(connection, policy, head, ends[1])
+    return Chain(policy, rows, ends[0], head, broken_end, linked)
 
 
 def _misfit(
@@ -98,14 +108,16 @@ def _misfit(
     nexts: dict[tuple[int, int], int],
     previous: bytes,
     version: tuple[bytes, int | None] | None,
+    *,
+    whole: bool,
 ) -> str:
-    """Why a row does not fit; empty when it does."""
+    """Why a row does not fit; empty when it does. A digest needs the whole row: all findings."""
     if bytes(row.previous_digest) != previous:
         return "rows before it are missing, or were put in"
     if version is None:
         return "its policy version is not stored, or was changed"
     told = [one._asdict() for one in findings]
-    if digest_of(previous, version, dict(row._mapping), told) != bytes(row.digest):
+    if whole and digest_of(previous, version, dict(row._mapping), told) != bytes(row.digest):
         return "it, its findings or its policy version were changed"
     if nexts.get((row.start_us, row.revision)) != row.superseded_us:
         return "it is not superseded as its revisions say"

@@ -113,7 +113,7 @@ def note_pods(connection: Connection, batches: Sequence[NewBatch]) -> None:
     c = observation.c
     hour = (c.start_us // HOUR_US).label("hour")
     seen: set[tuple[int, int]] = set()
-    for ids in _portions([one.id for one in batches if one.min_start_us is not None]):
+    for ids in portions([one.id for one in batches if one.min_start_us is not None]):
         query = (
             select(c.pod_id, hour)
             .where(c.batch_id.in_(ids), c.role == int(Role.SERVER))
@@ -178,7 +178,7 @@ def _late_seconds(
     c = observation.c
     second = (c.start_us // SECOND_US).label("at_s")
     found: set[int] = set()
-    for ids in _portions(late):
+    for ids in portions(late):
         query = select(second).where(
             c.batch_id.in_(ids), c.host_id.in_(hosts), c.start_us < until_us
         )
@@ -192,7 +192,7 @@ def _late_keys(
     """The keys of late lines; one more than `_FEW_KEYS` at most."""
     c = observation.c
     found: set[bytes] = set()
-    for ids in _portions(late):
+    for ids in portions(late):
         query = select(c.key).where(
             c.batch_id.in_(ids), c.host_id.in_(hosts), c.start_us < until_us
         )
@@ -252,7 +252,7 @@ def queued(connection: Connection, policy: str, limit: int) -> list[int]:
 def dequeue(connection: Connection, policy: str, starts: Collection[int]) -> None:
     """They are settled again."""
     c = resettle.c
-    for some in _portions(list(starts)):
+    for some in portions(list(starts)):
         connection.execute(delete(resettle).where(c.policy == policy, c.start_us.in_(some)))
 
 
@@ -271,6 +271,7 @@ def _dialect(connection: Connection) -> Any:
     return postgresql if connection.dialect.name == "postgresql" else sqlite
 
 
-def _portions(ids: Sequence[int]) -> Iterable[list[int]]:
+def portions(ids: Sequence[int]) -> Iterable[list[int]]:
+    """Numbers in lists that fit into a statement."""
     for begin in range(0, len(ids), _IDS_AT_ONCE):
         yield list(ids[begin : begin + _IDS_AT_ONCE])

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine
+import msgspec
+from sqlalchemy import Connection, Engine, select
 
+from collector.db.kept import hold_lines, lines_kept_from
+from collector.keys import same_ids
 from verifier.explain import Found, Story, explain, show_line
 from verifier.pairing.lines import Reason, Terms
 from verifier.policies.model import Policy
 from verifier.settle.cast import Cast, Directory
 from verifier.settle.judging import line_of, taken_route
+from verifier.settle.kept import judged_from_us
 from verifier.settle.presence import Presence, look, sort
 from verifier.settle.report import lines_of
 from verifier.settle.simple_keys import reach_us
@@ -20,11 +25,44 @@ from verifier.settle.span import Judge
 from verifier.settle.versions import Version, VersionStore
 from verifier.settle.windows import Span
 from verifier.sides import mirror_groups
+from verifier.tables import finding
+from verifier.times import iso_time
 
 _NO_FINDINGS: Final = 0
 
 
-def explain_stored(engine: Engine, request_id: str) -> list[Story]:
+class Told(msgspec.Struct, frozen=True):
+    """What was found of a request when its window was settled, with the lines of then.
+
+    Times are RFC 3339, UTC; `superseded`: a later revision of the window says something else.
+    """
+
+    policy: str
+    verdict: str
+    reason: str
+    window_start: str
+    revision: int
+    superseded: bool
+    method: str
+    path: str
+    evidence: list[dict[str, Any]]
+
+
+class Explained(msgspec.Struct, frozen=True):
+    """What the database knows of an id.
+
+    Attributes:
+        stories: Its episodes.
+        findings: What was found when they were settled; outlives the lines.
+        lines_kept_from: Lines that start earlier may be dropped; None: none was.
+    """
+
+    stories: list[Story]
+    findings: list[Told]
+    lines_kept_from: str | None
+
+
+def explain_stored(engine: Engine, request_id: str) -> Explained:
     """The episodes of a request id, each with its verdict by all lines stored until now.
 
     Args:
@@ -32,7 +70,32 @@ def explain_stored(engine: Engine, request_id: str) -> list[Story]:
         request_id: As any proxy logged it; the trace reason inside does not matter.
     """
     with engine.connect() as connection:
-        return _Lookup(connection).explain(lines_of(connection, request_id))
+        hold_lines(connection)
+        kept_us = lines_kept_from(connection)
+        return Explained(
+            _Lookup(connection).explain(lines_of(connection, request_id)),
+            _findings(connection, request_id),
+            None if kept_us is None else iso_time(kept_us),
+        )
+
+
+def _findings(connection: Connection, request_id: str) -> list[Told]:
+    """The findings of an id, in the order in which they were written."""
+    query = select(finding).where(finding.c.request_id.in_(same_ids(request_id)))
+    return [
+        Told(
+            row.policy,
+            row.verdict,
+            row.reason,
+            iso_time(row.window_start_us),
+            row.revision,
+            row.superseded_us is not None,
+            row.method,
+            row.path,
+            json.loads(row.evidence),
+        )
+        for row in connection.execute(query.order_by(finding.c.id))
+    ]
 
 
 class _Lookup:
@@ -52,7 +115,10 @@ class _Lookup:
         for row in rows:
             keys[row.key].append(row)
         found = [line for group in keys.values() for line in self._found(group)]
-        return explain(found, self._terms, self._hole)
+        return explain(found, self._terms, self._hole, self._is_whole)
+
+    def _is_whole(self, policy: Policy, start_us: int) -> bool:
+        return start_us >= judged_from_us(self._connection, policy.rules.horizon_us)
 
     def _found(self, rows: Sequence[Any]) -> list[Found]:
         """The rows of one key that concern a policy."""

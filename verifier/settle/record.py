@@ -211,6 +211,7 @@ class Recorder:
         """One line as people and audits see it; all of it was redacted before it was stored."""
         row = line.where
         topic, partition = self._batches.get(row.batch_id, ("", 0))
+        agent = {} if row.user_agent is None else {"user_agent": row.user_agent}
         return {
             "side": Side(line.side).name.lower(),
             "pod": self._pods[line.pod].pod,
@@ -225,6 +226,7 @@ class Recorder:
             "partition": partition,
             "offset": row.record_offset,
             "item": row.item,
+            **agent,
         }
 
     def _learn_batches(self, ids: Iterable[int]) -> None:

@@ -16,7 +16,8 @@ from verifier.tables import resettle, settled_policy
 def enqueue_range(connection: Connection, policies: Sequence[str], span: Span) -> int:
     """Queues the settled windows of policies that meet a span; returns how many.
 
-    Whoever has the lease settles them; a window of which the same is to be said gets no revision.
+    Whoever has the lease settles them; a window of which the same is to be said gets no revision,
+    nor does one of which lines may be dropped.
 
     Args:
         connection: In a write transaction.

@@ -9,12 +9,13 @@ import msgspec
 from sqlalchemy import Connection, Row, func, select
 
 from collector.db.tables import STOPPED, batch, observation, pod, policy_version, position
-from collector.keys import mask_request_id
+from collector.keys import same_ids
 from verifier.pairing.lines import Verdict
 from verifier.pairing.percentage import Percentage
 from verifier.pairing.tally import Tally
 from verifier.policies.model import Policy
 from verifier.policies.stored import from_document
+from verifier.settle.kept import unsettled_spans, with_gaps
 from verifier.settle.ruling import rule_on
 from verifier.settle.watermark import EvidenceRules, PartitionState, Watermark, global_watermark
 from verifier.settle.windows import Span
@@ -61,6 +62,9 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
         since_us: Start of the first of them; None: there is none.
         until_us: End of the last of them.
         settled_to_us: Up to when the policy is settled; None: not at all.
+        unsettled: Stretches of the range whose lines were dropped before they were settled, as
+            pairs of start and end; with any of them nothing is proven.
+        too_late: Lines that came when others of their window were dropped already, ever.
     """
 
     policy: str
@@ -78,6 +82,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     status_differs: int
     control: int
     control_lost: int
+    unsettled: list[tuple[int, int]]
+    too_late: int
 
 
 def partition_states(connection: Connection) -> list[PartitionState]:
@@ -138,6 +144,10 @@ def totals(
     first_us, last_us, windows = row[len(names) :]
     length_us = 0 if first_us is None else last_us - first_us
     result = rule_on(_policy(connection, policy), _tally(number), length_us=length_us)
+    unsettled = unsettled_spans(connection, policy, since_us, until_us)
+    ruling = with_gaps(result.ruling, unsettled)
+    c = settled_policy.c
+    too_late = connection.scalar(select(c.too_late).where(c.policy == policy))
     return Totals(
         policy=policy,
         windows=windows,
@@ -145,9 +155,11 @@ def totals(
         until_us=last_us,
         settled_to_us=settled_to_us(connection, policy),
         verdicts=result.verdicts,
-        statement=result.ruling.statement.value,
-        reason=result.ruling.reason,
+        statement=ruling.statement.value,
+        reason=ruling.reason,
         percentage=result.percentage,
+        unsettled=unsettled,
+        too_late=too_late or 0,
         **{name: number[name] for name in _NUMBERS},
     )
 
@@ -216,7 +228,6 @@ def lines_of(
         until_us: Lines that start before.
     """
     c = observation.c
-    masked = mask_request_id(request_id)
     query = (
         select(
             observation, pod.c.pod, pod.c.namespace, pod.c.node, batch.c.topic, batch.c.partition
@@ -229,12 +240,7 @@ def lines_of(
         query = query.where(c.start_us >= since_us)
     if until_us is not None:
         query = query.where(c.start_us < until_us)
-    if masked == request_id and len(request_id) != 36:
-        return connection.execute(query.where(c.request_id == request_id)).all()
-    # One character of a UUID varies: the sixteen that it can be are looked up.
-    likely = [f"{masked[:14]}{digit}{masked[15:]}" for digit in "0123456789abcdef"]
-    found = connection.execute(query.where(c.request_id.in_({*likely, request_id})))
-    return found.all()
+    return connection.execute(query.where(c.request_id.in_(same_ids(request_id)))).all()
 
 
 def _latest(policy: str, since_us: int | None, until_us: int | None) -> list[Any]:

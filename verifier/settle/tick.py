@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from collector.db.tables import batch, observation
 from verifier.pairing.lines import Reason
 from verifier.pairing.tally import Tally
-from verifier.settle import late, report
+from verifier.settle import kept, late, report
 from verifier.settle.cast import Cast, Directory
 from verifier.settle.late import NewBatch, Progress
 from verifier.settle.record import Moment, Recorder, Settled
@@ -94,6 +94,7 @@ class Ticker:
                 set_wise=self._set_wise,
             ),
             Recorder(connection, self._directory.pods, Moment(time_us, now_us)),
+            now_us,
         )
         for name in versions.mirrored():
             one.settle(name, watermark.time_us, batches)
@@ -111,12 +112,14 @@ class _Tick:
         versions: Versions,
         judge: Judge,
         recorder: Recorder,
+        now_us: int,
     ) -> None:
         self._connection = connection
         self._rules = rules
         self._versions = versions
         self._judge = judge
         self._recorder = recorder
+        self._now_us = now_us
         self.settled: list[Settled] = []
         self.more = False
 
@@ -124,35 +127,45 @@ class _Tick:
         """Settles one policy: what late lines touched, then what is due."""
         hosts = self._judge.hosts_of(name)
         progress = self._progress(name)
+        horizon_us = max(v.policy.rules.horizon_us for v in self._versions.of(name))
+        judged_us = kept.judged_from_us(self._connection, horizon_us)
         if progress is not None:
-            horizon_us = max(v.policy.rules.horizon_us for v in self._versions.of(name))
+            first_us = kept.first_window_us(progress.grid, judged_us)
+            kept.count_too_late(self._connection, name, batches, hosts, first_us)
             starts = late.touched(self._connection, batches, hosts, progress, horizon_us)
-            starts |= self._revived(name)
-            late.enqueue(self._connection, name, starts)
-            self._settle_again(name, progress.grid)
+            starts |= self._revived(name, first_us)
+            late.enqueue(self._connection, name, {one for one in starts if one >= first_us})
+            self._settle_again(name, progress.grid, first_us)
         if watermark_us is not None and hosts:
-            self._settle_due(name, hosts, progress, watermark_us)
+            self._settle_due(name, hosts, progress, watermark_us, judged_us)
 
-    def _settle_again(self, name: str, grid: Grid) -> None:
+    def _settle_again(self, name: str, grid: Grid, first_us: int) -> None:
+        """Settles windows anew, but for those before the first that has all its lines."""
         limit = self._rules.max_windows
         starts = late.queued(self._connection, name, limit + 1)
         self.more |= len(starts) > limit
         starts = starts[:limit]
-        for group in joined((grid.window(start) for start in starts), limit):
+        again = (grid.window(start) for start in starts if start >= first_us)
+        for group in joined(again, limit):
             self._settle_group(name, group)
         late.dequeue(self._connection, name, starts)
 
     def _settle_due(
-        self, name: str, hosts: list[int], progress: Progress | None, watermark_us: int
+        self,
+        name: str,
+        hosts: list[int],
+        progress: Progress | None,
+        watermark_us: int,
+        judged_us: int,
     ) -> None:
         size = self._rules.window_us
         if progress is None:
-            progress = Progress(-(1 << 62), Grid([(0, size)]))
+            progress = Progress(kept.NEVER_US, Grid([(0, size)]))
         else:
             grid = progress.grid.resized(progress.settled_to_us, size)
             progress = Progress(progress.settled_to_us, grid)
         due = self._due(name, progress.grid, watermark_us)
-        settled_to = progress.settled_to_us
+        settled_to = self._pass_over(name, progress, due, judged_us)
         for _ in range(self._rules.max_windows):
             if settled_to >= due:
                 break
@@ -168,12 +181,22 @@ class _Tick:
         if settled_to > progress.settled_to_us:
             self._save(name, Progress(settled_to, progress.grid))
 
+    def _pass_over(self, name: str, progress: Progress, due_us: int, judged_us: int) -> int:
+        """Where to go on settling: what was dropped unsettled is noted, and passed over."""
+        settled_to_us = progress.settled_to_us
+        first_us = min(kept.first_window_us(progress.grid, judged_us), due_us)
+        if judged_us == kept.NEVER_US or first_us <= settled_to_us:
+            return settled_to_us
+        if settled_to_us != kept.NEVER_US:
+            kept.note_unsettled(self._connection, name, settled_to_us, first_us, self._now_us)
+        return first_us
+
     def _due(self, name: str, grid: Grid, watermark_us: int) -> int:
         grace = max(version.policy.rules.grace_us for version in self._versions.of(name))
         if watermark_us >= FOREVER_US:
             # Only files, read to their end: all that there is is due.
             last = self._connection.scalar(select(func.max(batch.c.max_start_us)))
-            return -(1 << 62) if last is None else grid.window(last).end_us
+            return kept.NEVER_US if last is None else grid.window(last).end_us
         return due_until(watermark_us, grace, grid)
 
     def _next_group(self, hosts: list[int], grid: Grid, span: Span) -> list[Span]:
@@ -221,11 +244,14 @@ class _Tick:
             found = earlier[-1] if earlier else None
         return found
 
-    def _revived(self, name: str) -> set[int]:
+    def _revived(self, name: str, since_us: int) -> set[int]:
         """Windows whose doubts about a mirror's log are over: its nodes proved alive since."""
         c = settled_window.c
         query = select(c.start_us, c.recheck_us).where(
-            c.policy == name, c.recheck_us.is_not(None), c.superseded_us.is_(None)
+            c.policy == name,
+            c.start_us >= since_us,
+            c.recheck_us.is_not(None),
+            c.superseded_us.is_(None),
         )
         found = set()
         for row in self._connection.execute(query):

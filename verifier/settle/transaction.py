@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine
 
 from collector.db.engine import writing
+from collector.db.kept import hold_lines
 
 
 @contextmanager
@@ -15,7 +16,8 @@ def settling(engine: Engine) -> Iterator[Connection]:
     """A write transaction that sees one state of the whole database.
 
     SQLite's writer has that by BEGIN IMMEDIATE; PostgreSQL by REPEATABLE READ, where a
-    serialisation failure tells that another verifier committed meanwhile.
+    serialisation failure tells that another verifier committed meanwhile, and where a lock keeps
+    partitions from being dropped meanwhile: dropping one does not wait for snapshots.
     """
     if engine.dialect.name != "postgresql":
         with writing(engine) as connection:
@@ -24,4 +26,5 @@ def settling(engine: Engine) -> Iterator[Connection]:
     with engine.connect() as plain:
         connection = plain.execution_options(isolation_level="REPEATABLE READ")
         with connection.begin():
+            hold_lines(connection)
             yield connection

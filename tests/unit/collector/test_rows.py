@@ -14,7 +14,7 @@ from collector.db.rows import COLUMNS, Ids, Packer, Row, row_of
 from collector.db.tables import observation as table
 from collector.observation import Destination, Observation
 from collector.records import Identity
-from collector.redact import PathRedactor
+from collector.redact import Redactor
 from tests.factories import access_log
 
 FORMATS = {"BIGINT": "!q", "INTEGER": "!i", "SMALLINT": "!h"}
@@ -73,7 +73,7 @@ def seen(number: int, texts: list[str], to: Destination | None) -> Seen:
 )
 def test_rows_packed_for_postgresql_are_the_rows_of_sqlite(found: list[Seen]) -> None:
     """Value by value, whatever clients wrote, for the first line of a kind and for the next."""
-    ids, paths = Ids(), PathRedactor()
+    ids, paths = Ids(), Redactor()
     ids.pods = {Identity(pod="pod-0"): 3, Identity(pod="pod-1"): 4}
     ids.hosts = {"host": 5}
     ids.destinations = {Destination("host"): 6, Destination("host", "v2"): 7}
@@ -92,4 +92,4 @@ def test_a_value_that_does_not_fit_is_refused_while_it_is_packed() -> None:
     wide.observation.log.bytes_sent = 2**63
 
     with pytest.raises(struct.error):
-        Packer(ids, PathRedactor()).pack(HEAD, [wide])
+        Packer(ids, Redactor()).pack(HEAD, [wide])

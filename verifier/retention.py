@@ -1,0 +1,93 @@
+"""How long everything is kept, verdicts among it, and what must not be dropped yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Event, Thread
+from typing import Final
+
+from sqlalchemy import Connection, Engine, and_, func, select, update
+
+from collector.clock import Clock, SystemClock
+from collector.db.engine import open_engine
+from collector.db.kept import note
+from collector.db.retention import Aging, collectors_tables
+from collector.maintenance import Ages, Maintenance
+from collector.retention_settings import RetentionSettings
+from collector.settings import Settings
+from verifier.settle.audit import FINDINGS
+from verifier.settle.kept import needed_us
+from verifier.tables import chain_head, finding, settled_window
+
+_DAY_US: Final = 24 * 3_600 * 1_000_000
+
+
+def maintenance(settings: Settings, engine: Engine, clock: Clock) -> Maintenance:
+    """What keeps a database in order by these settings."""
+    own = settings.retention
+    return Maintenance(engine, clock, ages(own), settings.database.partition, own.every_s)
+
+
+def start(settings: Settings, stop: Event) -> None:
+    """Keeps the database in order in a thread beside a collector, until `stop` is set."""
+
+    def run() -> None:
+        engine = open_engine(settings.database.address())
+        maintenance(settings, engine, SystemClock()).run(stop)
+        engine.dispose()
+
+    Thread(target=run, name="maintenance", daemon=True).start()
+
+
+def ages(own: RetentionSettings) -> Ages:
+    """How long things are kept by these settings."""
+    windows = settled_window.c
+    of_window = and_(
+        windows.policy == finding.c.policy,
+        windows.start_us == finding.c.window_start_us,
+        windows.revision == finding.c.revision,
+    )
+    # A finding whose window is gone goes, too.
+    settled_us = func.coalesce(windows.settled_us, 0)
+    findings = select(finding.c.id, settled_us).outerjoin_from(finding, settled_window, of_window)
+    return Ages(
+        lines_us=_us(own.lines_days),
+        unsettled_us=_us(own.unsettled_days),
+        nodes_us=_us(own.nodes_days),
+        tables=[
+            *collectors_tables(_us(own.batches_days), _us(own.quarantine_days)),
+            Aging(
+                table=finding,
+                rows=findings,
+                keep_us=_us(own.findings_days),
+                before_drop=_note_findings,
+            ),
+            Aging(
+                table=settled_window,
+                rows=select(windows.id, windows.settled_us),
+                keep_us=_us(own.windows_days),
+                in_order=True,  # as they are chained
+                before_drop=_move_anchors,
+            ),
+        ],
+        needed_us=needed_us,
+    )
+
+
+def _note_findings(connection: Connection, _ids: Sequence[int], before_us: int) -> None:
+    """Windows that were settled before then may lack findings that they had."""
+    note(connection, FINDINGS, before_us)
+
+
+def _move_anchors(connection: Connection, ids: Sequence[int], _before_us: int) -> None:
+    """What remains of the policies' chains rests on the last windows that go."""
+    c = settled_window.c
+    lasts = select(func.max(c.id)).where(c.id.in_(ids)).group_by(c.policy)
+    for row in connection.execute(select(c.policy, c.digest).where(c.id.in_(lasts))).all():
+        connection.execute(
+            update(chain_head).where(chain_head.c.policy == row.policy).values(anchor=row.digest)
+        )
+
+
+def _us(days: float) -> int:
+    return round(days * _DAY_US)
