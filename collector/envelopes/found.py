@@ -47,7 +47,8 @@ class Piece(msgspec.Struct, gc=False):
         identity: Who wrote it.
         time: The shipper's time of the piece.
         stream: `stdout` or `stderr`; with the identity it tells which line the part is of.
-        unsure: That it is no whole line is only guessed: Docker leaves out the newline.
+        unsure: That it is no whole line is only guessed: Docker leaves out the newline, and a
+            line that OpenTelemetry's container operator joined is tagged as its first piece.
     """
 
     text: str

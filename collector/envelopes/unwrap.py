@@ -204,7 +204,8 @@ def _unwrap_otlp(batch: otlp.Logs, identity: Identity, depth: int) -> list[Found
         stream = str(entry.attributes.get("log.iostream") or entry.attributes.get("stream") or "")
         time = entry.time or None
         if entry.attributes.get("logtag") == "P":
-            found.append(Piece(entry.body, who, time, stream))
+            # A line that the shipper joined keeps the tag of its first piece.
+            found.append(Piece(entry.body, who, time, stream, unsure=True))
         else:
             found += _lines(entry.body, who, depth + 1, time, stream)
         if len(found) > MAX_LINES:
