@@ -52,6 +52,7 @@ fuzz: $(VENV)/installed ## Look for input that breaks reading, with atheris (SEC
 	@$(PY) -m pip install --quiet --only-binary :all: --target $(VENV)/fuzz atheris || \
 		{ echo "make fuzz: no wheel of atheris is for $$($(PY) --version): name another with PYTHON=…" >&2; exit 1; }
 	@PYTHONPATH=$(VENV)/fuzz $(PY) -m tests.fuzz $(SECONDS)
+
 # Its modules come once, from the module index that Go is set to; about five minutes.
 .shippers/otelcol: $(wildcard tests/shippers/otelcol/*)
 	@command -v go >/dev/null || { echo "make: no Go here: the OpenTelemetry collector is left out" >&2; exit 0; } && \

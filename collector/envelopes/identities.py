@@ -113,6 +113,15 @@ def attributes_identity(attributes: Iterable[tuple[str, object]], identity: Iden
     return identity if path is None else paths.fill(identity, path)
 
 
+def entry_identity(attributes: Mapping[str, object], identity: Identity) -> Identity:
+    """Who wrote one line of an OTLP batch: its own attributes, Fluent Bit's object among them."""
+    identity = attributes_identity(attributes.items(), identity)
+    kubernetes = attributes.get("kubernetes")
+    if isinstance(kubernetes, dict):
+        identity = kubernetes_identity(msgspec.json.encode(kubernetes), identity)
+    return identity
+
+
 def flat_identity(fields: Mapping[str, object], identity: Identity) -> Identity:
     """Who wrote a line, from names that were flattened with `_`, as GELF has them."""
     return attributes_identity(

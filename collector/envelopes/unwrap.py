@@ -34,6 +34,7 @@ from collector.envelopes.found import (
 from collector.envelopes.identities import (
     DECODE_ERRORS,
     attributes_identity,
+    entry_identity,
     identity_beside,
     kubernetes_identity,
 )
@@ -197,10 +198,7 @@ def _unwrap_otlp(batch: otlp.Logs, identity: Identity, depth: int) -> list[Found
         if entry.resource is not resource:
             resource = entry.resource
             writer = attributes_identity(resource.items(), identity)
-        who = attributes_identity(entry.attributes.items(), writer)
-        kubernetes = entry.attributes.get("kubernetes")
-        if isinstance(kubernetes, dict):  # Fluent Bit's
-            who = kubernetes_identity(msgspec.json.encode(kubernetes), who)
+        who = entry_identity(entry.attributes, writer)
         stream = str(entry.attributes.get("log.iostream") or entry.attributes.get("stream") or "")
         time = entry.time or None
         if entry.attributes.get("logtag") == "P":
