@@ -134,6 +134,12 @@ class Ownership:
             self.stopped[partition] = reason
         self._aside[partition] = self._clock.monotonic() + _LOOK_AGAIN_S
 
+    def begin_again(self, partition: Partition, source: RecordSource) -> None:
+        """Has one of our partitions claimed and read anew, from the database's offset."""
+        source.halt(partition)
+        self.forget(partition)
+        self._waiting.append(partition)
+
     def settle(self, source: RecordSource) -> None:
         """Stops what is broken, claims what is announced and begins to read it.
 

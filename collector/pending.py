@@ -97,7 +97,13 @@ class Pending:
                 self._log.info("write_was_done", partition=str(partition))
                 self._count([b for b in self.batches if b.partition == partition])
                 self.batches = [b for b in self.batches if b.partition != partition]
-            elif found[partition] != (epoch, first[partition]):
+            elif found[partition] == (epoch, first[partition]):
+                pass
+            elif _went_back(found[partition], epoch, first[partition]):
+                # It lost what it had committed last: rows and offset together.
+                self._log.warning("database_went_back", partition=str(partition))
+                self._ownership.begin_again(partition, source)
+            else:
                 self._log.error("partition_fenced", partition=str(partition))
                 self._ownership.set_aside(partition, source)
         self.drop_foreign()
@@ -146,3 +152,8 @@ class Pending:
                     place = seen.offset, seen.item, now_us, seen.observation.pod
                     batch.poison.append(poison_of(value, why, *place))
             batch.seen = [seen for seen in batch.seen if id(seen) not in reasons]
+
+
+def _went_back(standing: tuple[int, int] | None, epoch: int, from_offset: int) -> bool:
+    """Whether a partition that is still ours stands before what we know to be written."""
+    return standing is not None and standing[0] == epoch and standing[1] < from_offset

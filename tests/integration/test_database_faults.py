@@ -124,6 +124,32 @@ def test_a_server_that_crashes_and_starts_again_is_used_again(
 
 
 @pytest.mark.slow
+def test_commits_that_a_crash_takes_back_are_made_again(
+    kafka: KafkaBroker, cluster: Cluster, tmp_path: Path
+) -> None:
+    """Without synchronous commits: lines and offsets are lost together and read again."""
+    lost = 0
+    with contextlib.ExitStack() as servers:
+        servers.enter_context(cluster.running())
+        url = migrated(cluster)
+        with collecting(kafka, url, tmp_path, DATABASE__SYNCHRONOUS_COMMIT="false") as site:
+            # Seldom: what the server keeps in memory is much, and a crash takes it.
+            site.rows.ask("ALTER SYSTEM SET wal_writer_delay = '10s'")
+            site.rows.ask("SELECT pg_reload_conf()")
+            for _ in range(4):
+                site.goes_on()
+                before = sum(site.rows.offsets())
+                servers.close()  # at once, without a word to anybody
+                servers.enter_context(cluster.running())
+                lost += sum(site.rows.offsets()) < before
+                site.goes_on()
+            site.check()
+
+            assert lost > 0
+            assert any("database_went_back" in line for line in site.collector.said())
+
+
+@pytest.mark.slow
 def test_a_failover_is_followed(kafka: KafkaBroker, cluster: Cluster, tmp_path: Path) -> None:
     """To a standby that is read-only first, and lacks what was committed last."""
     with contextlib.ExitStack() as primary:

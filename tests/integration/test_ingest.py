@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from threading import Event
 
 import pytest
-from sqlalchemy import Engine, event, func, select
+from sqlalchemy import Engine, delete, event, func, select, update
 
 from collector.batch import Batch
 from collector.careful import CarefulReading
@@ -170,6 +170,25 @@ def test_lines_of_all_partitions_are_stored_once(bench: TestBench) -> None:
     assert bench.ids() == bench.expected()
     assert (bench.at(P0).next_offset, bench.at(P1).next_offset) == (5, 2)
     assert bench.broker.hints == {P0: 5, P1: 2}
+
+
+def test_a_database_that_went_back_is_written_again(bench: TestBench) -> None:
+    """A crash took the last commits, rows and offset together; they are read again, at once."""
+    bench.produce(3)
+    collector = bench.collector()
+    bench.turn(collector)
+    bench.produce(2)
+    bench.turn(collector)
+    with writing(bench.engine) as connection:
+        connection.execute(delete(observation).where(observation.c.record_offset >= 3))
+        connection.execute(delete(batch).where(batch.c.from_offset >= 3))
+        connection.execute(update(position).values(next_offset=3))
+
+    bench.produce(2)
+    bench.turn(collector)
+
+    assert bench.ids() == bench.expected()
+    assert bench.at().next_offset == 7
 
 
 def test_pieces_of_a_line_are_joined_by_the_next_collector(bench: TestBench) -> None:

@@ -36,6 +36,8 @@ _COLLECT_HELP = """Reads access logs from Kafka, or from files, into the databas
 Only lines about the hosts of policies are stored. Several collectors share the partitions of a
 consumer group; a process that dies at any moment neither loses nor doubles a line. Every setting
 can also be given as an environment variable, MIRRORPROOF_KAFKA__GROUP, or in a file.
+With MIRRORPROOF_DATABASE__SYNCHRONOUS_COMMIT=false commits do not wait for PostgreSQL's disk: lines
+and offsets share each transaction, so that what a crash takes back is read from Kafka again.
 
 Exit status: 0 ended by SIGTERM or at the end of the files, 2 wrong usage, or files without logs,
 70 the loop hung.
