@@ -33,6 +33,8 @@ class Envelope(msgspec.Struct, gc=False):
     mirrorproof: Any = None
     node: Any = None
     cluster: Any = None
+    pod: Any = None
+    pod_name: Any = None
 
     def line(self) -> str | None:
         """The text that the envelope is around; None: there is none, or it is an access log."""
@@ -47,6 +49,10 @@ class Envelope(msgspec.Struct, gc=False):
             if isinstance(text, str) and text[:1] == "{":
                 return text.strip()
         return ""
+
+    def names_pod(self) -> bool:
+        """Whether the pod stands among the fields, as of `%ENVIRONMENT(POD_NAME)%`."""
+        return self.pod is not None or self.pod_name is not None
 
     def written(self) -> object:
         """The shipper's time of the line: the container runtime's first, it is nearest."""
@@ -129,7 +135,8 @@ _SHIPPERS_KEYS: Final = frozenset(
 
 def is_enveloped(envelope: Envelope) -> bool:
     """Whether a JSON access log has a shipper's keys beside its own."""
-    return bool(envelope.kubernetes) or envelope.at_timestamp is not None
+    beside = envelope.at_timestamp, envelope.stream
+    return bool(envelope.kubernetes) or beside != (None, None)
 
 
 def without_envelope(value: bytes) -> str:

@@ -154,11 +154,12 @@ def _lifted(
     envelope: Envelope, value: bytes, identity: Identity, time: object, stream: str
 ) -> list[Found]:
     """A JSON access log: bare, or with its keys lifted into the envelope (`merge_log`)."""
-    if not (identity.pod and identity.namespace):
+    enveloped = shapes.is_enveloped(envelope)
+    known = identity.pod and identity.namespace
+    if not known and (enveloped or envelope.names_pod()):
         identity = identity_beside(value, identity, lifted=True)
-    if not shapes.is_enveloped(envelope):
-        text = value.decode("utf-8", "replace").strip()
-        return [RawLine(text, identity, time, stream)]
+    if not enveloped:
+        return [RawLine(value.decode("utf-8", "replace").strip(), identity, time, stream)]
     if isinstance(envelope.stream, str):
         stream = envelope.stream
     text = envelope.kept_line() or shapes.without_envelope(value)

@@ -45,6 +45,26 @@ def test_time_stamps_of_kubectl_are_taken_off(tmp_path: Path) -> None:
     assert verdicts(recordings.write_plain(stamped, tmp_path)) == {"matched": 1817, "leak": 61}
 
 
+def test_pieces_of_lines_are_joined(tmp_path: Path) -> None:
+    """The runtime's own files of long lines are judged as the lines are; each piece is counted."""
+    logs = recordings.read("leak")
+    pieces = {
+        pod: [
+            b"2026-11-22T15:13:00.%09dZ stdout %s %s\n" % (2 * n + half, tag, part)
+            for n, line in enumerate(lines)
+            for half, tag, part in ((0, b"P", line[:150]), (1, b"F", line[150:].rstrip()))
+        ]
+        for pod, lines in logs.items()
+    }
+
+    found = judge(recordings.write_plain(pieces, tmp_path))
+
+    count = sum(len(lines) for lines in logs.values())
+    assert {name: n for name, n in found["verdicts"].items() if n} == {"matched": 1817, "leak": 61}
+    assert (found["lines"]["observations"], found["lines"]["ignored"]) == (count, count)
+    assert found["lines"]["quarantined"] == 0
+
+
 def test_prefixes_of_kubectl_name_their_pods(tmp_path: Path) -> None:
     """`kubectl logs --prefix` of many pods in one file tells them apart."""
     lines = [
