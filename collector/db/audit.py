@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, func, or_, select
 
+from collector.db.kept import QUARANTINE, ingested_from, kept_from
 from collector.db.tables import batch, observation, piece, position, quarantine, resumption
 from collector.sources.protocol import Partition
 
@@ -80,6 +81,11 @@ class Cutoffs(msgspec.Struct, frozen=True):
 
     lines_us: int = 0
     quarantine_us: int = 0
+
+
+def cutoffs_of(connection: Connection) -> Cutoffs:
+    """Where retention was, by its own notes."""
+    return Cutoffs(ingested_from(connection), kept_from(connection, QUARANTINE) or 0)
 
 
 def audit(connection: Connection, cutoffs: Cutoffs) -> list[Account]:

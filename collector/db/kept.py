@@ -17,11 +17,12 @@ from collector.reader import MAX_SKEW_US
 kept: Final = Table(
     "kept",
     metadata,
-    Column("name", Text, primary_key=True, comment="of what: lines, findings"),
+    Column("name", Text, primary_key=True, comment="of what: lines, findings, …"),
     Column("from_us", BigInteger, nullable=False, comment="what is earlier may be dropped"),
 )
 
 LINES: Final = "lines"
+QUARANTINE: Final = "quarantine"
 
 
 def lines_kept_from(connection: Connection) -> int | None:
@@ -35,6 +36,12 @@ def lines_kept_from(connection: Connection) -> int | None:
 def kept_from(connection: Connection, name: str) -> int | None:
     """What is older of some kind may be dropped, µs; None: nothing was."""
     return connection.scalar(select(kept.c.from_us).where(kept.c.name == name))
+
+
+def ingested_from(connection: Connection) -> int:
+    """Lines that were ingested then or later are all there, µs; 0: all are."""
+    kept_us = lines_kept_from(connection)
+    return 0 if kept_us is None else kept_us - MAX_SKEW_US
 
 
 def note_dropped(connection: Connection, ingested_us: int) -> None:

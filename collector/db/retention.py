@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from collector.db.engine import writing
-from collector.db.kept import note_dropped
+from collector.db.kept import QUARANTINE, note, note_dropped
 from collector.db.tables import batch, node_life, observation, quarantine
 
 ROWS_AT_ONCE: Final = 2_000
@@ -63,9 +63,13 @@ def collectors_tables(batches_us: int, quarantine_us: int) -> list[Aging]:
     """The collector's own tables and how long their rows are kept, µs."""
     return [
         Aging(table=batch, rows=select(batch.c.id, batch.c.committed_us), keep_us=batches_us),
-        Aging(table=quarantine, rows=select(quarantine.c.id, quarantine.c.at_us),
-              keep_us=quarantine_us),
-    ]  # fmt: skip
+        Aging(
+            table=quarantine,
+            rows=select(quarantine.c.id, quarantine.c.at_us),
+            keep_us=quarantine_us,
+            before_drop=lambda connection, _ids, before_us: note(connection, QUARANTINE, before_us),
+        ),
+    ]
 
 
 def drop_rows(engine: Engine, aging: Aging, before_us: int, rest: Rest) -> int:
@@ -124,7 +128,7 @@ def drop_lines(engine: Engine, before_us: int, rest: Rest) -> int:
     for number, committed_us in _old_batches(engine, before_us):
         while True:
             with writing(engine) as connection:
-                note_dropped(connection, committed_us)
+                note_dropped(connection, committed_us + 1)
                 gone = _drop_portion(connection, number)
             dropped += gone
             if rest():

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, Table, delete, event, func, insert, select, text, update
 
+from collector.db.audit import Cutoffs, audit, cutoffs_of
 from collector.db.engine import open_engine, reading, writing
-from collector.db.kept import lines_kept_from
+from collector.db.kept import hold_lines, lines_kept_from
 from collector.db.partitions import DAY_US, HOUR_US, Partitions, list_parts
 from collector.db.retention import ROWS_AT_ONCE
 from collector.db.tables import batch, node_life, observation, position, quarantine
@@ -23,7 +24,7 @@ from collector.errors import MirrorproofError
 from collector.maintenance import Ages, Maintenance, Report
 from collector.retention_settings import RetentionSettings
 from tests.clocks import HandClock
-from tests.settling import NOW, SECOND, World, make_policy, request
+from tests.settling import NOW, SECOND, TOPIC, World, make_policy, request
 from verifier.retention import ages
 from verifier.settle.audit import follow, policies
 from verifier.tables import finding, settled_window
@@ -563,3 +564,34 @@ def test_windows_go_in_the_order_of_their_chain(engine: Engine) -> None:
 
     assert report.dropped["settled_window"] == 1
     assert count(engine, settled_window) == 3
+
+
+# --- the audit of ingestion
+
+
+def test_the_audit_misses_nothing_that_retention_dropped(engine: Engine) -> None:
+    """Lines, quarantined ones and batches that are gone by right are no fault; others are."""
+    world = days_of_lines(engine, 5)
+    with writing(engine) as connection:
+        connection.execute(update(batch).values(read=4, quarantined=1))
+        values = {"topic": TOPIC, "partition": 0, "item": 0, "reason": "r", "prefix": b""}
+        values |= {"length": 1, "sha256": b""}
+        for row in connection.execute(select(batch.c.from_offset, batch.c.committed_us)).all():
+            at = {"record_offset": row.from_offset, "at_us": row.committed_us}
+            connection.execute(insert(quarantine).values(values | at))
+    own = {"lines_days": 1.5, "quarantine_days": 2.5, "batches_days": 3.5}
+    keep(engine, DAY + 5 * DAY_US, **own)
+
+    with reading(engine) as connection:
+        hold_lines(connection)
+        (fits,) = audit(connection, cutoffs_of(connection))
+        (blind,) = audit(connection, Cutoffs())
+    with writing(engine) as connection:
+        connection.execute(delete(observation).where(observation.c.ingested_us == world.now_us))
+    with reading(engine) as connection:
+        (lost,) = audit(connection, cutoffs_of(connection))
+
+    assert fits.faults == []
+    assert blind.fault_count > 0
+    assert lost.fault_count == 10
+    assert count(engine, batch) == 30

@@ -38,11 +38,13 @@ def ingest_command(
     """Checks the accounts; see `HELP`."""
     import msgspec
 
-    from collector.db.audit import Cutoffs, audit
+    from collector.db.audit import audit, cutoffs_of
     from collector.db.engine import reading
+    from collector.db.kept import hold_lines
 
     with existing_database(database_url, config) as engine, reading(engine) as connection:
-        accounts = audit(connection, Cutoffs())
+        hold_lines(connection)
+        accounts = audit(connection, cutoffs_of(connection))
     faults = sum(account.fault_count for account in accounts)
     if as_json:
         found = {"fits": not faults, "partitions": msgspec.to_builtins(accounts)}
