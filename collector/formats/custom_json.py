@@ -113,11 +113,15 @@ class JsonFormat:
             return None
         if self._has_start(found) is None:
             return None
-        values: list[str] = []
+        values: list[Any] = []
         ambiguous = self._has_twins(line)
         for get, is_number, layout in self._readers:
             value = get(found)
-            if layout is not None:
+            if value is None and layout is None:
+                values.append("")
+            elif type(value) is str and not is_number and layout is None:
+                values.append("" if value == "-" else value)
+            elif layout is not None:
                 split = layout.read(_text(value))
                 if split is None:
                     raise ValueError("a value of another format")

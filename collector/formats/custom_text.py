@@ -35,6 +35,8 @@ class TextFormat:
             raise error_at(self.text, place, "a line break; a request must be one line")
         self.fields: Final = Fields(operators)
         self.layout: Final = layout_of(self.text, parts, self.fields.wanted)
+        self._match: Final = self.layout.match_strict
+        self._record: Final = self.fields.record
         self._begins_with_time: Final = operators[0] is self.fields.chosen["start"]
 
     def shape(self) -> object:
@@ -51,11 +53,12 @@ class TextFormat:
 
     def parse(self, line: str) -> AccessLog | None:
         """Reads a line; None when it has not this format."""
-        found = self.layout.read(line)
-        if found is None:
-            return None
+        match = self._match(line)
         try:
-            return self.fields.record(found[0], ambiguous=found[1])
+            if match is not None:  # nearly all lines
+                return self._record(match.groups(""))
+            found = self.layout.fit(line)
+            return found and self._record(found[0], ambiguous=found[1])
         except (ValueError, OverflowError):
             return None
 

@@ -85,7 +85,8 @@ class Layout:
         self._last: Final = max([first, *unsure])
         self._has_middle: Final = first < count
         strict, char = self._strict() if self._has_middle else (self._plain(), "")
-        self._match_strict: Final = re.compile(strict, _FLAGS).fullmatch if strict else None
+        self.match_strict: Final = re.compile(strict, _FLAGS).fullmatch if strict else _no_match
+        """Matches most lines; its groups are the wanted fields, None for a lone hyphen."""
         # A quote where none belongs is somebody's try, or comes close to one: never evidence.
         self._is_quoted: Final = char != "" and char in _QUOTES and JSON not in self._kinds
         first_field = self._field(0, self._kinds[0])
@@ -102,11 +103,10 @@ class Layout:
         Returns:
             (fields, ambiguous), or None when the line has not this layout.
         """
-        if self._match_strict is not None:
-            match = self._match_strict(line)
-            if match is not None:
-                return match.groups(""), False
-        return self._fit(line) if self._has_middle else None
+        match = self.match_strict(line)
+        if match is not None:
+            return match.groups(""), False
+        return self.fit(line)
 
     def first_value(self, line: str) -> str | None:
         """What the first field of a line would be, if that is sure; None: it begins otherwise."""
@@ -204,8 +204,10 @@ class Layout:
             for n in reversed(fields)
         ) + re.escape(self.literals[behind + 1][::-1])
 
-    def _fit(self, line: str) -> tuple[Values, bool] | None:
-        """Splits a line that is not strict."""
+    def fit(self, line: str) -> tuple[Values, bool] | None:
+        """As `read`, for lines that are not strict."""
+        if not self._has_middle:
+            return None
         mirrored = line[::-1]
         head, tail = self._match_head(line), self._match_tail(mirrored)
         size = len(line)
@@ -252,6 +254,11 @@ class Layout:
             for n in self._free
             for kind in [self._kinds[n]]
         )
+
+
+def _no_match(_line: str) -> re.Match[str] | None:
+    """For a format without a strict expression."""
+    return None
 
 
 def _search_all(

@@ -82,9 +82,9 @@ def expressions(text: str) -> list[str]:
     """All regular expressions that a format's lines are matched with."""
     layout = TextFormat(text).layout
     found = vars(layout)
-    functions = [found.get(name) for name in ("_match_strict", "_match_head", "_match_tail")]
+    functions = [found.get(name) for name in ("match_strict", "_match_head", "_match_tail")]
     functions += [*found.get("_find", ()), *found.get("_find_mirrored", ()), layout._match_first]
-    return [one.__self__.pattern for one in functions if one is not None]
+    return [one.__self__.pattern for one in functions if hasattr(one, "__self__")]
 
 
 def retried(tree: Any) -> list[int]:
