@@ -94,9 +94,9 @@ class JsonFormat:
         """What lines of this format look like: two formats of one shape cannot be told apart."""
         return self._shape
 
-    def likeness(self, line: str) -> int:
-        """How many of the format's keys a line has, less those that it has not."""
-        return 2 * len(set(self._find_keys(line))) - self._own_keys
+    def likeness(self, line: str) -> tuple[int, int]:
+        """How many keys of the format a line has; then, the fewer others, the better."""
+        return len(set(self._find_keys(line))), -self._own_keys
 
     def parse(self, line: str) -> AccessLog | None:
         """Reads a line; None when it has not this format.

@@ -203,7 +203,7 @@ class LineParser:
             *zip(likeness, own, strict=True),
             (default_json().likeness(line), (parse_json, JSON)),
         ]
-        return [choice for _, choice in sorted(ranked, key=lambda pair: -pair[0])]
+        return [choice for _, choice in sorted(ranked, key=lambda pair: pair[0], reverse=True)]
 
 
 def _checked(log: AccessLog) -> Parsed:
