@@ -11,6 +11,7 @@ from sqlalchemy import Engine, delete, event, func, select, update
 from collector.batch import Batch
 from collector.careful import CarefulReading
 from collector.db import positions
+from collector.db.audit import Cutoffs, audit
 from collector.db.engine import open_engine, reading, writing
 from collector.db.policies import PolicyRecord, record_versions
 from collector.db.tables import batch, instance, observation, position, quarantine
@@ -218,6 +219,7 @@ def test_a_piece_whose_rest_does_not_come_is_quarantined(bench: TestBench) -> No
         (bad,) = connection.execute(select(quarantine)).all()
         sums = func.sum(batch.c.read), func.sum(batch.c.ignored), func.sum(batch.c.quarantined)
         assert connection.execute(select(*sums)).one() == (1, 0, 1)
+        assert not any(account.faults for account in audit(connection, Cutoffs()))
     assert (bad.record_offset, "rest did not come" in bad.reason) == (0, True)
     assert bench.at().next_offset == 1
 
