@@ -253,18 +253,22 @@ def through(url: str, port: int) -> str:
 
 
 @contextlib.contextmanager
-def collecting(kafka: KafkaBroker, url: str, folder: Path, **settings: object) -> Iterator[Site]:
+def collecting(
+    kafka: KafkaBroker, url: str, folder: Path, *, listener: str = "", **settings: object
+) -> Iterator[Site]:
     """A site on a migrated database; it already wrote something.
 
     Args:
         kafka: The broker.
         url: Of a PostgreSQL database.
         folder: Gets the collector's files.
+        listener: Which one the collector reads from; empty: the plain one.
         settings: As for `running`.
     """
     topic = kafka.create_topic(2)
+    listener = listener or kafka.bootstrap
     with (
-        FaultProxy(int(kafka.bootstrap.rpartition(":")[2]), hide=True) as broker,
+        FaultProxy(int(listener.rpartition(":")[2]), hide=True) as broker,
         FaultProxy(make_url(url).port or 5432) as database,
         running(
             folder,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUpsertion
 
 from tests.collecting import Site, collecting, running
 from tests.fault_proxy import FaultProxy
@@ -17,12 +18,19 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 AWAY = "kafka_away"
 LEAVES_S = 10.0
+CLIENTS = ("kafka-python", "confluent")
 
 
-@pytest.fixture
-def site(kafka: KafkaBroker, migrated_postgres_url: str, tmp_path: Path) -> Iterator[Site]:
-    """A collector at work."""
-    with collecting(kafka, migrated_postgres_url, tmp_path) as found:
+@pytest.fixture(params=[CLIENTS[0], pytest.param(CLIENTS[1], marks=pytest.mark.slow)])
+def site(
+    kafka: KafkaBroker,
+    migrated_postgres_url: str,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> Iterator[Site]:
+    """A collector at work, with each client."""
+    settings = {"KAFKA__CLIENT": request.param}
+    with collecting(kafka, migrated_postgres_url, tmp_path, **settings) as found:
         yield found
 
 
@@ -103,6 +111,51 @@ def test_a_collector_leaves_in_time_without_its_servers(
     time.sleep(1.0)
 
     assert site.collector.leave() < LEAVES_S
+
+
+def set_password(kafka: KafkaBroker, user: str, password: str) -> None:
+    """Makes a user with a password for SCRAM-SHA-512, or gives another password."""
+    admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    try:
+        change = UserScramCredentialUpsertion(user, ScramMechanism.SCRAM_SHA_512, password)
+        assert admin.alter_user_scram_credentials([change]) == {user: None}
+    finally:
+        admin.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_password_that_is_exchanged_is_read_anew(
+    kafka: KafkaBroker,
+    kafka_scram: Scram,
+    migrated_postgres_url: str,
+    tmp_path: Path,
+    client: str,
+) -> None:
+    """The broker refuses the old one, probes tell, the file gets the new one, and it goes on."""
+    file, user = tmp_path / "password", f"user-{client}"
+    set_password(kafka, user, "first")
+    file.write_text("first")
+    with collecting(
+        kafka,
+        migrated_postgres_url,
+        tmp_path,
+        listener=kafka_scram.bootstrap,
+        KAFKA__CLIENT=client,
+        KAFKA__SECURITY_PROTOCOL="SASL_PLAINTEXT",
+        KAFKA__SASL_MECHANISM="SCRAM-SHA-512",
+        KAFKA__USERNAME=user,
+        KAFKA__PASSWORD_FILE=file,
+        KAFKA__CONNECT_TIMEOUT_MS=2000,
+    ) as site:
+        set_password(kafka, user, "second")
+        site.broker.cut()
+        site.collector.is_told(AWAY)
+
+        file.write_text("second")
+        site.goes_on()
+
+        site.check()
 
 
 def ends(folder: Path, **settings: object) -> list[str]:

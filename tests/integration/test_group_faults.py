@@ -26,20 +26,21 @@ SESSION_S = 6
 class Team:
     """Collectors of one consumer group, with production going on."""
 
-    def __init__(self, kafka: KafkaBroker, url: str, folder: Path, partitions: int) -> None:
-        self.topic = kafka.create_topic(partitions)
+    def __init__(self, kafka: KafkaBroker, url: str, folder: Path, client: str) -> None:
+        self.topic = kafka.create_topic(PARTITIONS)
         self._folder, self._stack = folder, ExitStack()
         self._settings = {
             "KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap,
             "KAFKA__TOPICS": self.topic,
             "KAFKA__GROUP": self.topic,
+            "KAFKA__CLIENT": client,
             "KAFKA__SESSION_TIMEOUT_S": SESSION_S,
             "DATABASE__URL": url,
         }
         self.rows = Rows(url)
         self.members: list[Collector] = []
         self.hired = 0
-        self.production = Production(kafka.bootstrap, self.topic, partitions)
+        self.production = Production(kafka.bootstrap, self.topic, PARTITIONS)
         self._stack.enter_context(self.production)
 
     def hire(self) -> Collector:
@@ -90,10 +91,15 @@ class Team:
         self._stack.close()
 
 
-@pytest.fixture
-def team(group_kafka: KafkaBroker, migrated_postgres_url: str, tmp_path: Path) -> Iterator[Team]:
-    """A team with one member, which reads everything."""
-    found = Team(group_kafka, migrated_postgres_url, tmp_path, PARTITIONS)
+@pytest.fixture(params=["kafka-python", "confluent"])
+def team(
+    group_kafka: KafkaBroker,
+    migrated_postgres_url: str,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> Iterator[Team]:
+    """A team with one member, which reads everything, with each client."""
+    found = Team(group_kafka, migrated_postgres_url, tmp_path, request.param)
     try:
         found.hire()
         found.goes_on_everywhere()
