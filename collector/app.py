@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import secrets
 import socket
-import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -20,6 +17,7 @@ from collector.backoff import Backoff
 from collector.careful import CarefulReading
 from collector.clock import Clock, SystemClock
 from collector.db.engine import check_connection, open_engine, reading
+from collector.db.interrupt import Interrupter
 from collector.db.migrate import require_head, upgrade
 from collector.db.policies import watched_hosts
 from collector.db.writes import make_writer
@@ -40,15 +38,12 @@ from collector.sources.file import FileSource
 from collector.sources.protocol import Partition, RecordSource
 from collector.sources.unit import UnitReader
 from collector.sources.units import KafkaUnits
+from collector.watchdog import watch
 from collector.watcher import Watcher
 
-_WATCH_EVERY_S: Final = 1.0
 _PATIENCE_S: Final = 5.0
 """For locks of others in the database; meanwhile nobody polls."""
-_EXIT_HUNG: Final = 70
 _EXIT_MEMORY: Final = 71
-_DRAIN_S: Final = 8.0
-"""Leaving in good order takes milliseconds; where a server is away it is not waited for longer."""
 
 
 def owner_name(settings: Settings) -> str:
@@ -120,6 +115,7 @@ class CollectorApp:
         watcher = Watcher(engine, clock, owner, own.policy_refresh_s)
         self._clock = clock
         self._engine = engine
+        self._interrupt = Interrupter(engine)
         self._listen = own.health_listen
         self.health: Final = Health(clock, own.hang_s)
         self.totals: Final = pending.totals
@@ -149,7 +145,8 @@ class CollectorApp:
         probes = serving(self.health, self._listen) if self._listen else nullcontext()
         try:
             with probes:
-                Thread(target=self._watch, args=(stop,), name="watchdog", daemon=True).start()
+                watched = (stop, self._clock, self.health, self._interrupt)
+                Thread(target=watch, args=watched, name="watchdog", daemon=True).start()
                 self.ingest.run(stop)
         except MemoryError:
             # Whoever restarts us begins with all of it; the partitions are taken as after a crash.
@@ -157,14 +154,6 @@ class CollectorApp:
             os._exit(_EXIT_MEMORY)
         finally:
             self._engine.dispose()
-
-    def _watch(self, stop: Event) -> None:
-        """Ends the process when the loop hangs: whoever restarts it does better than waiting."""
-        while not self._clock.wait(stop, _WATCH_EVERY_S):
-            if self.health.is_hung():
-                get_logger().error("collector_hung", silent_s=round(self.health.silent_s()))
-                faulthandler.dump_traceback(sys.stderr, all_threads=True)
-                os._exit(_EXIT_HUNG)
 
 
 class FileCollectorApp(CollectorApp):
@@ -221,22 +210,6 @@ def await_database(settings: Settings, clock: Clock, stop: Event) -> Engine:
             if clock.monotonic() + wait_s > until_s or clock.wait(stop, wait_s):
                 raise
             log.warning("database_awaited", error=str(error))
-
-
-def leave_in_time(stop: Event) -> None:
-    """Ends the process a few seconds after `stop` is set, if it still runs then.
-
-    Nothing is lost: whoever reads on begins at the database's offset. Only for processes that
-    keep all they know in transactions.
-    """
-
-    def wait() -> None:
-        stop.wait()
-        time.sleep(_DRAIN_S)
-        get_logger(component="app").warning("left_in_haste", after_s=_DRAIN_S)
-        os._exit(0)
-
-    Thread(target=wait, name="leave-in-time", daemon=True).start()
 
 
 def build_from_files(

@@ -35,5 +35,9 @@ class DatabaseAway(Retryable):
     """The database did not answer, or refused for now."""
 
 
+class Locked(DatabaseAway):
+    """Another transaction keeps what we need, for longer than we wait."""
+
+
 class Fenced(MirrorproofError):
     """Another process owns this work now; what was in hand is rolled back and dropped."""

@@ -52,6 +52,10 @@ class Health:
         """Whether the loop stands still."""
         return self.silent_s() > self._hang_s
 
+    def is_slow(self) -> bool:
+        """Whether the loop waits for something that may never come."""
+        return self.silent_s() > self._hang_s / 2
+
     def not_live(self) -> dict[str, str]:
         """Why this process should be restarted, by reason; empty: it should not."""
         found = {n: words for n, words in self._troubles.items() if n == STALLED}

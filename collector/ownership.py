@@ -18,9 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from collector.clock import Clock
 from collector.db import pieces, positions
 from collector.db.engine import as_our_error, reading, writing
+from collector.db.frozen import end_frozen
 from collector.db.positions import Claim
 from collector.envelopes.joining import HeldPiece
-from collector.errors import Fenced
+from collector.errors import Fenced, Locked
 from collector.log import get_logger
 from collector.sources.protocol import Bounds, Partition, RecordSource
 
@@ -156,7 +157,7 @@ class Ownership:
         for partition in tuple(self._waiting):
             found = bounds.get(partition)
             if found is not None:
-                self._claim(partition, found, source)
+                self._claim_or_unlock(partition, found, source)
 
     def stop(self, partition: Partition, reason: str, source: RecordSource) -> None:
         """Stops one of our partitions for good, with its reason. Raises Retryable, UsageError."""
@@ -182,6 +183,16 @@ class Ownership:
                 for claim in sorted(self._released, key=lambda one: one.partition):
                     positions.give_back(connection, claim)
             self._released.clear()
+
+    def _claim_or_unlock(self, partition: Partition, bounds: Bounds, source: RecordSource) -> None:
+        try:
+            self._claim(partition, bounds, source)
+        except Locked:
+            with self._writing() as connection:
+                frozen = end_frozen(connection)
+            if frozen:
+                self._log.warning("frozen_writers_ended", sessions=frozen)
+            raise
 
     def _claim(self, partition: Partition, bounds: Bounds, source: RecordSource) -> None:
         topic_id = source.topic_id(partition.topic)

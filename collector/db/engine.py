@@ -15,12 +15,14 @@ from typing import Any, Final
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from collector.errors import DatabaseAway, MirrorproofError, UsageError
+from collector.errors import DatabaseAway, Locked, MirrorproofError, UsageError
 
 _WRITE: Final = "mirrorproof_write"
 _BUSY_TIMEOUT_MS: Final = 30_000
 """How long a SQLite writer waits for the one before it; batches take milliseconds."""
 _CONNECT_TIMEOUT_S: Final = 10
+_LOCKED: Final = "55P03"
+"""SQLSTATE of a wait for a lock that was given up."""
 _READ_ONLY: Final = "25006"
 """SQLSTATE of a standby, or of a primary that was replaced: another connection may do better."""
 _DRIVERS: Final = {
@@ -209,7 +211,8 @@ def as_our_error(error: SQLAlchemyError, url: URL) -> MirrorproofError:
     message = f"database {describe(url)}: {lines[0] if lines else type(cause).__name__}"
     if any(text in str(cause).lower() for text in _WRONG_SETTING):
         return UsageError(message)
-    return DatabaseAway(message)
+    locked = getattr(cause, "sqlstate", None) == _LOCKED
+    return Locked(message) if locked else DatabaseAway(message)
 
 
 def check_connection(engine: Engine) -> None:

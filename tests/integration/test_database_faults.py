@@ -70,6 +70,23 @@ def test_a_commit_whose_answer_is_lost_is_not_repeated(site: Site) -> None:
 
 
 @pytest.mark.slow
+def test_a_database_that_says_nothing_is_waited_for(
+    kafka: KafkaBroker, migrated_postgres_url: str, tmp_path: Path
+) -> None:
+    """It took the question and never answers: the wait is ended before the loop counts as hung."""
+    with collecting(kafka, migrated_postgres_url, tmp_path, COLLECTOR__HANG_S=30) as site:
+        site.database.stall()
+        site.collector.is_told(AWAY)
+        time.sleep(20.0)
+        assert site.collector.probe("/livez") == {}
+
+        site.database.flow()
+        site.goes_on()
+
+        site.check()
+
+
+@pytest.mark.slow
 def test_a_locked_table_is_waited_for(site: Site, migrated_postgres_url: str) -> None:
     """The loop never stands still for it."""
     url = make_url(migrated_postgres_url).set(drivername="postgresql")

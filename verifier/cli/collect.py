@@ -136,6 +136,7 @@ def collect(
     """Runs the command."""
     from collector import app
     from collector.clock import SystemClock
+    from collector.watchdog import leave_in_time
     from verifier import retention
 
     kafka: dict[str, object] = {
@@ -155,7 +156,7 @@ def collect(
     if from_:
         _collect_files(settings, from_, stop)
     else:
-        app.leave_in_time(stop)
+        leave_in_time(stop)
         retention.start(settings, stop)
         app.build(settings, stop=stop).run(stop)
 
