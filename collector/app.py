@@ -115,7 +115,6 @@ class CollectorApp:
         watcher = Watcher(engine, clock, owner, own.policy_refresh_s)
         self._clock = clock
         self._engine = engine
-        self._interrupt = Interrupter(engine)
         self._listen = own.health_listen
         self.health: Final = Health(clock, own.hang_s)
         self.totals: Final = pending.totals
@@ -145,7 +144,7 @@ class CollectorApp:
         probes = serving(self.health, self._listen) if self._listen else nullcontext()
         try:
             with probes:
-                watched = (stop, self._clock, self.health, self._interrupt)
+                watched = (stop, self._clock, self.health, Interrupter(self._engine))
                 Thread(target=watch, args=watched, name="watchdog", daemon=True).start()
                 self.ingest.run(stop)
         except MemoryError:
