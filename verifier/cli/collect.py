@@ -154,11 +154,10 @@ def collect(
         record_policies(engine, policy, SystemClock().now_us())
         engine.dispose()
     if from_:
-        _collect_files(settings, from_, stop)
-    else:
-        leave_in_time(stop)
-        retention.start(settings, stop)
-        app.build(settings, stop=stop).run(stop)
+        return _collect_files(settings, from_, stop)
+    leave_in_time(stop)
+    retention.start(settings, stop)
+    return app.build(settings, stop=stop).run(stop)
 
 
 def migrate(database_url: DatabaseOption = None, config: ConfigOption = None) -> None:
