@@ -17,7 +17,7 @@ from collector.reader import MAX_SKEW_US
 kept: Final = Table(
     "kept",
     metadata,
-    Column("name", Text, primary_key=True, comment="of what: lines, findings, …"),
+    Column("name", Text, primary_key=True, comment="of what: lines, findings"),
     Column("from_us", BigInteger, nullable=False, comment="what is earlier may be dropped"),
 )
 
