@@ -13,6 +13,7 @@ import os
 import random
 import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -72,8 +73,8 @@ def _orders(options: argparse.Namespace, broker: KafkaBroker) -> list[tuple[str,
     return found
 
 
-def _campaign(options: argparse.Namespace, broker: KafkaBroker, folder: Path) -> list[Result]:
-    results = []
+def _campaign(options: argparse.Namespace, broker: KafkaBroker, folder: Path) -> Iterator[Result]:
+    """The rounds, each as soon as it ended. Raises CampaignError, ServerError."""
     for number, (kind, members, kills, lines) in enumerate(_orders(options, broker)):
         own = folder / f"{number}-{kind}-{members}"
         own.mkdir(parents=True)
@@ -86,10 +87,9 @@ def _campaign(options: argparse.Namespace, broker: KafkaBroker, folder: Path) ->
                 folder=own,
                 members=members,
             )
-            results.append(run_round(broker, order, Progress(kills, f"{kind}, {members}")))
-        verdict = results[-1].verdict
-        say("\n  ".join([f"{kind}, {members}: {verdict}", *verdict.examples]))
-    return results
+            result = run_round(broker, order, Progress(kills, f"{kind}, {members}"))
+        say("\n  ".join([f"{kind}, {members}: {result.verdict}", *result.verdict.examples]))
+        yield result
 
 
 def _drains(options: argparse.Namespace, broker: KafkaBroker, folder: Path) -> bool:
@@ -107,6 +107,7 @@ def _drains(options: argparse.Namespace, broker: KafkaBroker, folder: Path) -> b
 def main() -> int:
     """Runs it; 0: right, 1: something is wrong, 2: it could not run."""
     options = _options()
+    results: list[Result] = []
     environment = dict(os.environ)
     if apache_available():
         environment.setdefault("MIRRORPROOF_TEST_APACHE", "1")
@@ -118,18 +119,21 @@ def main() -> int:
             folder = options.keep or Path(name)
             if options.drain:
                 return 0 if _drains(options, broker, folder) else 1
-            results = _campaign(options, broker, folder)
+            results.extend(_campaign(options, broker, folder))
+            is_over = True
     except (CampaignError, ServerError) as error:
         say(f"campaign: {error}")
-        return 2
-    is_right = all(result.verdict.is_right for result in results)
+        if not results:
+            return 2
+        is_over = False  # what ended before tells its tale all the same
+    is_right = is_over and all(result.verdict.is_right for result in results)
     if options.json:
         rounds = [as_json(result) for result in results]
         summary = {"seed": options.seed, "kafka": broker.kind, "right": is_right, "rounds": rounds}
         print(json.dumps(summary))  # noqa: T201
     else:
         print(table(results))  # noqa: T201
-    return 0 if is_right else 1
+    return (0 if is_right else 1) if is_over else 2
 
 
 if __name__ == "__main__":
