@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from collector.db.tables import observation
 from collector.records import Role
-from verifier.pairing.doubt import FIRST_ERROR, only_errors_logged
+from verifier.pairing.doubt import FEW_ERRORS, FIRST_ERROR, only_errors_logged
 from verifier.settle.cast import Cast
 from verifier.settle.windows import Span
 
-_AROUND_US: Final = 600_000_000
+_AROUND_US: Final = 120_000_000
 """How far around a span a mirror's lines are looked at."""
 
 
@@ -34,15 +34,22 @@ def find_filtered(
         c.start_us < span.end_us + _AROUND_US,
         c.role == int(Role.SERVER),
     )
-    lines = select(func.count(c.line_id.distinct())).where(*near)
+    lines = select(c.line_id).where(*near).distinct()
     found = set()
     for group, pods in enumerate(mirrors):
         of_mirror = c.pod_id.in_(pods)
         fine = select(c.code).where(*near, of_mirror, c.code < FIRST_ERROR).limit(1)
         if not pods or connection.execute(fine).first() is not None:
             continue
-        errors = connection.scalar(lines.where(of_mirror)) or 0
-        requests = connection.scalar(lines.where(c.pod_id.in_(cast.live_pods()))) or 0
-        if only_errors_logged(errors, 0, requests):
+        errors = _count(connection, lines.where(of_mirror))
+        if errors < FEW_ERRORS:
+            continue
+        # More than twice as many are asked for; how many more does not matter.
+        enough = lines.where(c.pod_id.in_(cast.live_pods())).limit(2 * errors + 1)
+        if only_errors_logged(errors, 0, _count(connection, enough)):
             found.add(group)
     return frozenset(found)
+
+
+def _count(connection: Connection, query: Select[Any]) -> int:
+    return connection.scalar(select(func.count()).select_from(query.subquery())) or 0

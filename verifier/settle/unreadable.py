@@ -56,8 +56,9 @@ def doubt_unreadable(
 def _fragments(connection: Connection, cast: Cast, since_us: int) -> list[bytes]:
     """What could not be read since a time and may be of a mirror's pod."""
     c = quarantine.c
-    query = select(c.topic, c.prefix).where(c.at_us >= since_us).order_by(c.id).limit(_MOST)
-    return [bytes(row.prefix) for row in connection.execute(query) if _of_mirror(row, cast)]
+    waiting = select(c.topic, c.prefix).where(c.at_us >= since_us, c.replayed_us.is_(None))
+    rows = connection.execute(waiting.order_by(c.id).limit(_MOST))
+    return [bytes(row.prefix) for row in rows if _of_mirror(row, cast)]
 
 
 def _of_mirror(row: Any, cast: Cast) -> bool:
