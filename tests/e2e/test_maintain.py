@@ -8,8 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 
-from collector.db.engine import open_engine
+from collector.db.engine import open_engine, writing
+from collector.db.tables import position
+from tests.collecting import collecting
+from tests.servers.kafka import KafkaBroker
 from tests.settling import World, request
 
 pytestmark = pytest.mark.integration
@@ -51,3 +55,23 @@ def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "no such file" in done.stderr
     assert not file.exists()
+
+
+def test_collectors_do_it_by_themselves(
+    kafka: KafkaBroker, migrated_postgres_url: str, tmp_path: Path
+) -> None:
+    """While they store lines: the partition of a year ago goes, and it is told."""
+    engine = open_engine(migrated_postgres_url)
+    World(engine).write(request(1, 1_760_000_000_000_000))
+    with writing(engine) as connection:
+        connection.execute(delete(position))  # the oracle counts the collector's own
+    engine.dispose()
+
+    with collecting(kafka, migrated_postgres_url, tmp_path, RETENTION__EVERY_S="0.2") as site:
+        query = "SELECT 1 FROM pg_class WHERE relname = 'observation_20251009'"
+        site.collector.until(lambda: not site.rows.ask(query), "the old partition is there")
+        site.goes_on()
+
+        said = site.collector.said()
+    assert any("unsettled_lines_dropped" in line for line in said)
+    assert any('"maintained"' in line for line in said)
