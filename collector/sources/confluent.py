@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -33,6 +33,7 @@ from collector.sources.confluent_connection import (
     connect,
     connection_options,
 )
+from collector.sources.confluent_messages import sort_messages
 from collector.sources.protocol import Bounds, Partition, Polled, Record, Undecodable
 
 _ASK_TIMEOUT_S: Final = 5.0
@@ -74,6 +75,7 @@ class ConfluentSource:
         self._assigned: list[Partition] = []
         self._revoked: list[Partition] = []
         self._topic_ids: dict[str, str | None] = {}
+        self._begun_ids: dict[str, str | None] = {}
         self._admin: AdminClient | None = None
         self._in_group = settings.partitions is None
         self._complaints = Complaints()
@@ -117,6 +119,7 @@ class ConfluentSource:
         self._ours.difference_update(gone)
         for found in gone:
             self._next.pop(found, None)
+        self._forget_ids()
         # Given and taken between two polls: nobody ever saw it.
         self._assigned = [found for found in self._assigned if found not in gone]
         self._revoked += gone
@@ -125,15 +128,35 @@ class ConfluentSource:
         """See `RecordSource`."""
         with self._our_errors():
             messages = self._consumer.consume(self._most, timeout_s)
-        records, events = _sorted(messages)
+        records, events = sort_messages(messages)
         # One that was taken away meanwhile began no more.
         records = {found: many for found, many in records.items() if found in self._next}
         for partition, many in records.items():
             self._next[partition] = many[-1].offset + 1
         broken = dict(filter(None, map(self._take_note, events)))
+        broken |= self._created_again(records)
         polled = Polled(tuple(self._revoked), tuple(self._assigned), broken, records)
         self._revoked, self._assigned = [], []
         return polled
+
+    def _created_again(self, records: dict[Partition, list[Record]]) -> dict[Partition, str]:
+        """Takes out the records of topics that are others by now; returns why they break.
+
+        librdkafka goes on with the new topic of a name and says nothing. What was fetched before
+        the broker names the old one's identity is the old one's.
+        """
+        broken: dict[Partition, str] = {}
+        topics = {partition.topic for partition in records}
+        for topic in filter(self._begun_ids.get, topics):
+            before, now = self._begun_ids[topic], self._ask_topic_id(topic)
+            if now and before != now:
+                self._topic_ids[topic] = now
+                why = f"the topic was created again: its id is {now}, was {before}"
+                for partition in [found for found in self._next if found.topic == topic]:
+                    records.pop(partition, None)
+                    broken[partition] = why
+                    self.halt(partition)
+        return broken
 
     def _take_note(self, event: Message) -> tuple[Partition, str] | None:
         """Which partition an event breaks, and why.
@@ -160,8 +183,9 @@ class ConfluentSource:
 
     def begin(self, partition: Partition, offset: int) -> None:
         """See `RecordSource`."""
-        self.halt(partition)
+        self._hold(partition)
         if partition in self._ours:
+            self._begun_ids.setdefault(partition.topic, self._topic_ids.get(partition.topic))
             self._next[partition] = offset
             if not self._paused:
                 with self._ignored():
@@ -169,6 +193,16 @@ class ConfluentSource:
 
     def halt(self, partition: Partition) -> None:
         """See `RecordSource`."""
+        self._hold(partition)
+        self._forget_ids()
+
+    def _forget_ids(self) -> None:
+        """Of topics without a partition that began: whoever begins again knows the identity."""
+        topics = {partition.topic for partition in self._next}
+        for topic in self._begun_ids.keys() - topics:
+            del self._begun_ids[topic]
+
+    def _hold(self, partition: Partition) -> None:
         if self._next.pop(partition, None) is not None and not self._paused:
             with self._ignored():
                 self._consumer.incremental_unassign([_at(partition)])
@@ -261,31 +295,3 @@ class ConfluentSource:
 
 def _at(partition: Partition, offset: int = OFFSET_END) -> TopicPartition:
     return TopicPartition(partition.topic, partition.number, offset)
-
-
-def _sorted(messages: list[Message]) -> tuple[dict[Partition, list[Record]], list[Message]]:
-    """Records by partition, and the events among them."""
-    found: dict[Partition, list[Record]] = {}
-    events: list[Message] = []
-    topic, number = "", -1
-    records: list[Record] = []
-    for message in messages:
-        if message.error() is not None:
-            events.append(message)
-            continue
-        if message.partition() != number or message.topic() != topic:
-            topic, number = message.topic() or "", message.partition() or 0
-            records = found.setdefault(Partition(topic, number), [])
-        timestamp_ms = message.timestamp()[1]
-        timestamp_us = timestamp_ms * 1000 if timestamp_ms > 0 else 0
-        record = Record(message.offset() or 0, timestamp_us, message.value() or b"")
-        key, headers = message.key(), message.headers()
-        if key or headers:
-            record.key, record.headers = key or b"", _headers(headers)
-        records.append(record)
-    return found, events
-
-
-def _headers(given: Any) -> tuple[tuple[str, bytes], ...]:
-    """As kafka-python has them; `given` is a list of pairs, or None."""
-    return tuple((name, value or b"") for name, value in given or ())
