@@ -124,8 +124,9 @@ def identity_of(text: str) -> Identity:
     return msgspec.json.decode(text, type=Identity) if text else Identity()
 
 
-def passed_over(connection: Connection) -> Sequence[tuple[int | None, int | None]]:
+def passed_over(connection: Connection) -> Sequence[tuple[int, int]]:
     """The times of gaps that nobody has read since: from when to when lines may lack, µs."""
     c = quarantine.c
-    query = select(c.record_us, c.until_us).where(c.length == 0, c.replayed_us.is_(None))
+    since_us, until_us = func.coalesce(c.record_us, 0), func.coalesce(c.until_us, c.at_us)
+    query = select(since_us, until_us).where(c.length == 0, c.replayed_us.is_(None))
     return [(row[0], row[1]) for row in connection.execute(query)]

@@ -20,12 +20,14 @@ class Stopped(msgspec.Struct, frozen=True):
         reason: Why it stopped.
         next_offset: Where it stopped.
         topic_id: The identity of the topic whose records were read.
+        watermark_us: The latest end time in what was read, µs since the epoch; None: none.
     """
 
     partition: Partition
     reason: str
     next_offset: int
     topic_id: str | None
+    watermark_us: int | None
 
 
 class Resumption(msgspec.Struct, frozen=True):
@@ -52,7 +54,13 @@ def stopped(connection: Connection) -> list[Stopped]:
     c = position.c
     query = select(position).where(c.state == STOPPED).order_by(c.topic, c.partition)
     return [
-        Stopped(Partition(row.topic, row.partition), row.reason, row.next_offset, row.topic_id)
+        Stopped(
+            Partition(row.topic, row.partition),
+            row.reason,
+            row.next_offset,
+            row.topic_id,
+            row.watermark_us,
+        )
         for row in connection.execute(query)
     ]
 
@@ -96,7 +104,9 @@ def resume(connection: Connection, found: Stopped, how: Resumption, now_us: int)
         raise UsageError(f"{where} is not stopped")
     if how.same_log and how.to_offset > found.next_offset:
         reason = f"passed over by {how.who}: {how.why or found.reason}"
-        insert_gap(connection, where, Gap(found.next_offset, how.to_offset, reason), now_us)
+        # Between what was read last and now; the records' own times nobody knows.
+        gap = Gap(found.next_offset, how.to_offset, reason, found.watermark_us, now_us)
+        insert_gap(connection, where, gap, now_us)
     of_partition = (batch.c.topic == where.topic, batch.c.partition == where.number)
     last = connection.scalar(select(func.max(batch.c.id)).where(*of_partition))
     connection.execute(

@@ -265,6 +265,13 @@ quarantine: Final = Table(
     Column("replayed_batch_id", BigInteger, comment="the batch that read it"),
     Index("ix_quarantine_at_us", "at_us"),
     Index("ix_quarantine_topic_partition_record_offset", "topic", "partition", "record_offset"),
+    # Gaps, which settling asks for.
+    Index(
+        "ix_quarantine_gap",
+        "at_us",
+        postgresql_where=text("length = 0"),
+        sqlite_where=text("length = 0"),
+    ),
     sqlite_autoincrement=True,
 )
 

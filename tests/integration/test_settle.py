@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from collector.db.engine import open_engine, reading
-from tests.settling import HOST, NOW, SECOND, Given, World, make_policy, request, written
+from collector.db.engine import open_engine, reading, writing
+from collector.db.quarantine import Gap, insert_gap
+from collector.sources.protocol import Partition
+from tests.settling import HOST, NOW, SECOND, TOPIC, Given, World, make_policy, request, written
 from verifier.policies.model import Condition, Rules, StringMatch
 from verifier.settle.report import latest_windows, lines_of, totals
 from verifier.settle.tick import TickRules
@@ -243,6 +245,23 @@ def test_what_lacks_on_a_dead_node_is_unverifiable_until_it_lives(world: World) 
     assert [(w["missing"], w["unverifiable"]) for w in windows(world)] == [(0, 1), (1, 0)]
     assert [s.revision for s in revived.settled] == [2]
     assert world.settle_all()[0].settled == []
+
+
+def test_what_lacks_in_a_gap_is_unverifiable(world: World) -> None:
+    """Records that nobody read may hold the copy, or the request; before and after they may not."""
+    lacking = [*request(1, NOW)[:2], *request(2, NOW + 300 * SECOND)[:2]]
+    orphan = request(3, NOW + 301 * SECOND)[2:]
+    whole = [*request(5, NOW), *request(6, NOW + 302 * SECOND)]
+    world.write([*lacking, *orphan, *whole])
+    gap = Gap(50, 60, "a bomb", NOW + 300 * SECOND, NOW + 310 * SECOND)
+    with writing(world.engine) as connection:
+        insert_gap(connection, Partition(TOPIC, 7), gap, NOW)
+    world.settle_all(600)
+
+    judged = {w["start_us"]: (w["missing"], w["unverifiable"]) for w in windows(world)}
+    assert judged[NOW] == (1, 0)
+    assert judged[NOW + 300 * SECOND] == (0, 2)
+    assert {w["orphan"] for w in windows(world)} == {0}
 
 
 def test_a_mirror_that_never_said_anything_is_silent(world: World) -> None:

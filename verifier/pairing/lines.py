@@ -68,6 +68,7 @@ class Reason(StrEnum):
     COPY_MAY_BE_AMBIGUOUS = "the copy may be among lines that can be read in more than one way"
     MIRROR_LOG_INCOMPLETE = "the log of {mirror} is not complete at that time"
     MIRROR_SILENT = "{mirror} has never logged: mirroring is off, or its logs do not arrive"
+    PASSED_OVER = "records of that time were passed over unread"
     LOG_LOSS = "log loss: as many lines of the primary are lost too"
     MIRROR_ERRORS_ONLY = "{mirror} logs errors only: a filter may keep its other lines from the log"
     MIRROR_UNREADABLE = "as many lines of the mirror's logs cannot be read"

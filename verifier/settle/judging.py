@@ -86,11 +86,13 @@ class Surroundings(msgspec.Struct, frozen=True):
         cast: Who plays which part.
         presence: Who wrote when.
         silence: Asked once something is missing: what is known of the mirrors' logs.
+        is_passed_over: Whether lines of a request that started then, in µs, may be in a gap.
     """
 
     cast: Cast
     presence: Presence
     silence: Callable[[], Silence]
+    is_passed_over: Callable[[int], bool]
 
 
 class KeyJudge:
@@ -159,11 +161,12 @@ class KeyJudge:
             policy = version.policy
             terms = Terms(mirror_groups(policy), policy.rules.horizon_us)
             self._terms[version.id] = terms
+        is_known = not around.is_passed_over(start_us)
         return msgspec.structs.replace(
             terms,
             exempt=version.exemption(start_us),
-            senders_logged=around.presence.senders.logged(start_us),
-            primary_logged=around.presence.primary.logged(start_us),
+            senders_logged=is_known and around.presence.senders.logged(start_us),
+            primary_logged=is_known and around.presence.primary.logged(start_us),
             tls=around.presence.tls,
         )
 

@@ -148,13 +148,14 @@ class _Lookup:
 
     def _terms(self, policy: Policy, start_us: int) -> Terms:
         """The terms for an episode whose first request starts then."""
-        presence = self._presence(policy, start_us)
+        presence, version = self._presence(policy, start_us), self._current(policy, start_us)
+        is_known = not self._judge.silence(version).is_passed_over(start_us)
         return Terms(
             mirror_groups(policy),
             policy.rules.horizon_us,
-            exempt=self._current(policy, start_us).exemption(start_us),
-            senders_logged=presence.senders.logged(start_us),
-            primary_logged=presence.primary.logged(start_us),
+            exempt=version.exemption(start_us),
+            senders_logged=is_known and presence.senders.logged(start_us),
+            primary_logged=is_known and presence.primary.logged(start_us),
             tls=presence.tls,
         )
 

@@ -18,6 +18,8 @@ from verifier.pairing.requests import SLACK_US
 from verifier.settle.windows import Span
 
 HOUR_US: Final = 3_600_000_000
+_SHIPPED_US: Final = 60_000_000
+"""Shippers that take longer are rare; a line's own time is in the gap, unread."""
 
 
 class Silence(msgspec.Struct, frozen=True):
@@ -32,6 +34,7 @@ class Silence(msgspec.Struct, frozen=True):
         errors_only: Mirror groups whose logs hold nothing but errors, see `only_errors_logged`.
         filed: Mirror groups with a pod whose log was given as a file: it is complete, also when
             it is empty.
+        gaps: From when to when, µs, records were passed over: nobody knows whose lines they hold.
     """
 
     mirrors: Sequence[Sequence[int]]
@@ -41,6 +44,7 @@ class Silence(msgspec.Struct, frozen=True):
     horizon_us: int
     filed: frozenset[int] = frozenset()
     errors_only: frozenset[int] = frozenset()
+    gaps: Sequence[tuple[int, int]] = ()
 
     def hole(self, mirror: int, start_us: int) -> Reason | None:
         """Why the line of a copy that arrived may lack; None: it may not.
@@ -49,6 +53,8 @@ class Silence(msgspec.Struct, frozen=True):
             mirror: Index of the mirror group.
             start_us: When its request started.
         """
+        if self.is_passed_over(start_us):
+            return Reason.PASSED_OVER
         if not self.mirrors[mirror]:
             return None if mirror in self.filed else Reason.MIRROR_SILENT
         until = start_us + self.horizon_us
@@ -57,11 +63,24 @@ class Silence(msgspec.Struct, frozen=True):
             return Reason.MIRROR_LOG_INCOMPLETE
         return Reason.MIRROR_ERRORS_ONLY if mirror in self.errors_only else None
 
+    def is_passed_over(self, start_us: int) -> bool:
+        """Whether lines of a request that started then may be in a gap."""
+        return any(
+            since < start_us + self._written_us and start_us <= to for since, to in self.gaps
+        )
+
+    @property
+    def _written_us(self) -> int:
+        """So long after a request's start its lines reach Kafka."""
+        return self.horizon_us + _SHIPPED_US
+
     def is_clear(self, span: Span) -> bool:
         """Whether there is no hole at any mirror for requests of a whole span."""
         ends = (span.start_us, span.end_us + SLACK_US)
         if ends[0] // HOUR_US != ends[1] // HOUR_US:
             return False  # other pods may count
+        if any(since < ends[1] + self._written_us and ends[0] <= to for since, to in self.gaps):
+            return False
         mirrors = range(len(self.mirrors))
         return all(self.hole(mirror, end) is None for mirror in mirrors for end in ends)
 

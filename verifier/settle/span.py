@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
 import msgspec
 from sqlalchemy import Connection, select
 
+from collector.db.quarantine import passed_over
 from collector.db.tables import node_life, position
 from collector.records import Identity
 from collector.sources.file import pod_of_file
@@ -70,6 +71,7 @@ class Judge:
         self._casts: Final = {} if casts is None else casts
         self._silences: dict[int, Silence] = {}
         self._filtered: dict[tuple[int, Span], Silence] = {}
+        self._gaps: Sequence[tuple[int, int]] = ()
         self._evidence: tuple[dict[int, list[int]], dict[tuple[str, str], int]] | None = None
 
     def settle(self, name: str, span: Span, size_us: int) -> dict[int, Tally]:
@@ -120,7 +122,10 @@ class Judge:
             return {}
         around = {
             version.id: Surroundings(
-                cast, sort(seen, cast), partial(self._silence_in, version, span)
+                cast,
+                sort(seen, cast),
+                partial(self._silence_in, version, span),
+                partial(self._is_passed_over, version),
             )
             for version in own
             for cast in (self._cast(version),)
@@ -220,6 +225,7 @@ class Judge:
             return self._silences[version.id]
         if self._evidence is None:
             self._evidence = _hours(self._connection), _life(self._connection)
+            self._gaps = passed_over(self._connection)
         hours, life = self._evidence
         cast = self._cast(version)
         self._silences[version.id] = Silence(
@@ -233,8 +239,12 @@ class Judge:
                 for pod in self._filed_pods()
                 if (mirror := cast.mirror_of(Identity(pod=pod))) is not None
             ),
+            gaps=self._gaps,
         )
         return self._silences[version.id]
+
+    def _is_passed_over(self, version: Version, start_us: int) -> bool:
+        return self.silence(version).is_passed_over(start_us)
 
     def _silence_in(self, version: Version, span: Span) -> Silence:
         """As `silence`, and what the logs around a span show besides."""

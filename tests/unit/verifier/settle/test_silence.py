@@ -7,6 +7,7 @@ from typing import Any
 from collector.records import Identity
 from verifier.pairing.lines import Reason
 from verifier.settle.silence import HOUR_US, Silence
+from verifier.settle.windows import Span
 
 T = 1_000 * HOUR_US + 5_000_000
 HERE = T // HOUR_US * HOUR_US
@@ -93,3 +94,17 @@ def test_a_window_of_a_silent_mirror_waits_for_its_first_word() -> None:
 def test_a_window_without_doubts_waits_for_nothing() -> None:
     """Nothing is flagged."""
     assert silence().recheck_us([]) is None
+
+
+def test_a_gap_is_a_hole_for_all_whose_lines_may_be_in_it() -> None:
+    """Also for a mirror whose log is alive; a minute is left for shipping."""
+    minute = 60_000_000
+    alive = {("", node): T + 10 * minute for node in ("n1", "n2")}
+    gap = silence(gaps=((T, T + minute),), node_life=alive)
+
+    for start in (T - minute, T, T + minute):
+        assert gap.hole(0, start) is Reason.PASSED_OVER
+    for start in (T - 2 * minute, T + minute + 1):
+        assert gap.hole(0, start) is None
+    assert not gap.is_clear(Span(T - minute, T - minute + 10_000_000))
+    assert gap.recheck_us([(Reason.PASSED_OVER, T)]) is None
