@@ -36,6 +36,7 @@ metadata: Final = MetaData(
 # SQLite counts only an INTEGER primary key up by itself.
 _BigId: Final = BigInteger().with_variant(Integer(), "sqlite")
 
+_GAP: Final = text("length = 0")
 RUNNING: Final = "running"
 STOPPED: Final = "stopped"
 """States of a partition; a stopped one waits for an operator, with its reason beside it."""
@@ -184,7 +185,7 @@ position: Final = Table(
         nullable=False,
         server_default=text("0"),
         comment="owners in a row that vanished without reading on",
-    ),
+    ),  # fmt: skip
     Column("attempt_offset", BigInteger, comment="record that is tried alone; null: none"),
     Column(
         "attempts",
@@ -192,7 +193,7 @@ position: Final = Table(
         nullable=False,
         server_default=text("0"),
         comment="tries of it that did not come to an end",
-    ),
+    ),  # fmt: skip
     CheckConstraint("state IN ('running', 'stopped')", name="state"),
 )
 
@@ -266,12 +267,7 @@ quarantine: Final = Table(
     Index("ix_quarantine_at_us", "at_us"),
     Index("ix_quarantine_topic_partition_record_offset", "topic", "partition", "record_offset"),
     # Gaps, which settling asks for.
-    Index(
-        "ix_quarantine_gap",
-        "at_us",
-        postgresql_where=text("length = 0"),
-        sqlite_where=text("length = 0"),
-    ),
+    Index("ix_quarantine_gap", "at_us", postgresql_where=_GAP, sqlite_where=_GAP),
     sqlite_autoincrement=True,
 )
 
