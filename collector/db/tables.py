@@ -37,6 +37,12 @@ metadata: Final = MetaData(
 _BigId: Final = BigInteger().with_variant(Integer(), "sqlite")
 
 _GAP: Final = text("length = 0")
+
+
+def _counter(name: str, comment: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default=text("0"), comment=comment)
+
+
 RUNNING: Final = "running"
 STOPPED: Final = "stopped"
 """States of a partition; a stopped one waits for an operator, with its reason beside it."""
@@ -146,13 +152,7 @@ batch: Final = Table(
         comment="change in waiting pieces, of the ignored lines",
     ),
     Column("skewed", Integer, nullable=False, comment="lines too wild to move the watermark"),
-    Column(
-        "replayed",
-        Integer,
-        nullable=False,
-        server_default=text("0"),
-        comment="records that it took out of quarantine: they were counted before",
-    ),
+    _counter("replayed", "records that it took out of quarantine: they were counted before"),
     Column("min_start_us", BigInteger, comment="of the stored lines; null: none"),
     Column("max_start_us", BigInteger),
     Column("max_end_us", BigInteger),
@@ -179,21 +179,9 @@ position: Final = Table(
     Column("state", Text, nullable=False, server_default=text("'running'")),
     Column("reason", Text, nullable=False, server_default=text("''"), comment="why it stopped"),
     Column("updated_us", BigInteger, nullable=False),
-    Column(
-        "unclean",
-        Integer,
-        nullable=False,
-        server_default=text("0"),
-        comment="owners in a row that vanished without reading on",
-    ),  # fmt: skip
+    _counter("unclean", "owners in a row that vanished without reading on"),
     Column("attempt_offset", BigInteger, comment="record that is tried alone; null: none"),
-    Column(
-        "attempts",
-        Integer,
-        nullable=False,
-        server_default=text("0"),
-        comment="tries of it that did not come to an end",
-    ),  # fmt: skip
+    _counter("attempts", "tries of it that did not come to an end"),
     CheckConstraint("state IN ('running', 'stopped')", name="state"),
 )
 
