@@ -10,12 +10,12 @@ import msgspec
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from collector.app import owner_name
-from collector.backoff import Backoff
 from collector.clock import Clock, SystemClock
 from collector.db.engine import as_our_error, writing
 from collector.errors import Fenced, MirrorproofError, Retryable
 from collector.log import Throttle, get_logger
+from collector.service.app import owner_name
+from collector.service.backoff import Backoff
 from collector.settings import Settings, VerifierSettings
 from verifier.settle import lease as leases
 from verifier.settle.lease import DatabaseClock, Lease, database_now_us

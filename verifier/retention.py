@@ -12,9 +12,9 @@ from collector.clock import Clock, SystemClock
 from collector.db.engine import open_engine
 from collector.db.kept import note
 from collector.db.retention import Aging, collectors_tables
-from collector.maintenance import Ages, Maintenance
-from collector.retention_settings import RetentionSettings
+from collector.service.maintenance import Ages, Maintenance
 from collector.settings import Settings
+from collector.settings.retention import RetentionSettings
 from verifier.settle.audit import FINDINGS
 from verifier.settle.kept import needed_us
 from verifier.tables import chain_head, finding, settled_window

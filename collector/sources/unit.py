@@ -1,4 +1,4 @@
-"""The smallest stretch of a partition that can be read alone; see `collector.careful`."""
+"""The smallest stretch of a partition that can be read alone; see `collector.service.careful`."""
 
 from __future__ import annotations
 

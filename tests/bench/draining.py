@@ -16,10 +16,11 @@ from collections.abc import Callable
 from threading import Event, Thread
 from typing import Any
 
-from collector import app, log
+from collector import log
 from collector.clock import SystemClock
-from collector.environment import load
+from collector.service import app
 from collector.settings import Settings
+from collector.settings.environment import load
 from collector.sources.clients import KafkaOpener
 from collector.sources.protocol import RecordSource
 

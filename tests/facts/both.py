@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import select
 
-from collector.app import build_from_files
 from collector.db.engine import open_engine, reading, writing
 from collector.db.policies import record_versions
+from collector.service.app import build_from_files
 from collector.settings import DatabaseSettings, Settings, VerifierSettings
 from verifier.app import build
 from verifier.check import report

@@ -12,8 +12,8 @@ from collector.db.audit import Cutoffs, audit
 from collector.db.engine import open_engine, reading
 from collector.db.tables import quarantine
 from collector.db.writes import Writer
-from collector.ingest import Ingest
 from collector.redact import Redactor
+from collector.service.ingest import Ingest
 from collector.sources.protocol import Partition, Polled, Record, Undecodable
 from tests.integration.test_ingest import P0, TestBench
 from tests.memory_source import MemoryBroker

@@ -10,9 +10,9 @@ from threading import Event
 
 import pytest
 
-from collector.app import build_from_files
 from collector.db.engine import open_engine, writing
 from collector.db.policies import record_versions
+from collector.service.app import build_from_files
 from collector.settings import CollectorSettings, DatabaseSettings, Settings
 from tests import recordings
 from verifier.check.lookup import explain_files

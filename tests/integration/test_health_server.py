@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from collector.errors import UsageError
-from collector.health import Health
-from collector.health_server import serving
+from collector.service.health import Health
+from collector.service.health_server import serving
 from tests.clocks import HandClock
 
 pytestmark = pytest.mark.integration

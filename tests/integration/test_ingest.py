@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import Engine, delete, event, func, select, update
 
 from collector.batch import Batch
-from collector.careful import CarefulReading
 from collector.db import positions
 from collector.db.audit import Cutoffs, audit
 from collector.db.engine import open_engine, reading, writing
@@ -17,19 +16,20 @@ from collector.db.policies import PolicyRecord, record_versions
 from collector.db.tables import batch, instance, observation, position, quarantine
 from collector.db.writes import Writer
 from collector.errors import Retryable, UsageError
-from collector.health import Health
-from collector.ingest import Ingest
-from collector.lag import LagCheck
-from collector.ownership import Ownership
-from collector.parts import Parts
-from collector.pending import Pending
 from collector.poison import PoisonLimits
 from collector.reader import Reader
 from collector.records import Identity
 from collector.redact import Redactor
+from collector.service.careful import CarefulReading
+from collector.service.health import Health
+from collector.service.ingest import Ingest
+from collector.service.lag import LagCheck
+from collector.service.ownership import Ownership
+from collector.service.parts import Parts
+from collector.service.pending import Pending
+from collector.service.watcher import Watcher
 from collector.sources.protocol import Partition, RecordSource
 from collector.sources.unit import UnitReader
-from collector.watcher import Watcher
 from tests.clocks import HandClock
 from tests.lines import HOST, client_line
 from tests.memory_source import MemoryBroker, MemorySource

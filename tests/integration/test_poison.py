@@ -16,10 +16,10 @@ import pytest
 from kafka import KafkaProducer
 from sqlalchemy import Engine, select
 
-from collector.app import CollectorApp, build
 from collector.db.engine import open_engine, reading, writing
 from collector.db.policies import PolicyRecord, record_versions
 from collector.db.tables import batch, observation, position, quarantine, resumption
+from collector.service.app import CollectorApp, build
 from collector.settings import CollectorSettings, DatabaseSettings, KafkaSettings, Settings
 from tests.lines import HOST, client_line, shipped
 from tests.servers.kafka import KafkaBroker

@@ -10,10 +10,10 @@ from threading import Event
 import pytest
 from sqlalchemy import Engine, select
 
-from collector.app import build_from_files
 from collector.db.engine import open_engine, reading, writing
 from collector.db.policies import record_versions
 from collector.db.tables import observation, quarantine
+from collector.service.app import build_from_files
 from collector.settings import CollectorSettings, DatabaseSettings, Settings, VerifierSettings
 from tests.lines import HOST, START_US, client_line, shipped
 from tests.settling import make_policy

@@ -21,8 +21,8 @@ from collector.db.retention import ROWS_AT_ONCE
 from collector.db.tables import batch, node_life, observation, position, quarantine
 from collector.db.upkeep import INDEXED, Upkeep, keeping
 from collector.errors import MirrorproofError
-from collector.maintenance import Ages, Maintenance, Report
-from collector.retention_settings import RetentionSettings
+from collector.service.maintenance import Ages, Maintenance, Report
+from collector.settings.retention import RetentionSettings
 from tests.clocks import HandClock
 from tests.settling import NOW, SECOND, TOPIC, World, make_policy, request
 from verifier.retention import ages

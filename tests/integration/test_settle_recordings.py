@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from collector.app import build_from_files
 from collector.db.engine import open_engine, reading, writing
 from collector.db.policies import record_versions
+from collector.service.app import build_from_files
 from collector.settings import DatabaseSettings, Settings, VerifierSettings
 from tests import recordings
 from verifier.app import build

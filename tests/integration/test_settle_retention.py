@@ -11,8 +11,8 @@ from sqlalchemy import Engine, event, insert, select
 
 from collector.db.engine import open_engine, reading, writing
 from collector.db.partitions import DAY_US, HOUR_US, Partitions
-from collector.maintenance import Maintenance, Report
-from collector.retention_settings import RetentionSettings
+from collector.service.maintenance import Maintenance, Report
+from collector.settings.retention import RetentionSettings
 from tests.clocks import HandClock
 from tests.settling import NOW, SECOND, World, make_policy, request, written
 from verifier.retention import ages

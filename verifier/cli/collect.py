@@ -69,7 +69,8 @@ def stop_on_signals() -> Event:
 
 def load_settings(config: Path | None, overrides: Mapping[str, Mapping[str, object]]) -> Settings:
     """The settings of a command, and logging set up by them. Raises UsageError."""
-    from collector import environment, log
+    from collector import log
+    from collector.settings import environment
 
     settings = environment.load(overrides, config=config)
     log.configure(settings.log.level, settings.log.format)
@@ -95,7 +96,7 @@ def record_policies(engine: Engine, paths: list[Path], now_us: int) -> int:
 
 def _collect_files(settings: Settings, paths: list[Path], stop: Event) -> None:
     """Reads files to their ends and tells what was in them. Raises InputError, UsageError."""
-    from collector.app import build_from_files
+    from collector.service.app import build_from_files
 
     built = build_from_files(settings, paths, stop)
     built.run(stop)
@@ -134,9 +135,9 @@ def collect(
     config: ConfigOption = None,
 ) -> None:
     """Runs the command."""
-    from collector import app
     from collector.clock import SystemClock
-    from collector.watchdog import leave_in_time
+    from collector.service import app
+    from collector.service.watchdog import leave_in_time
     from verifier import retention
 
     kafka: dict[str, object] = {

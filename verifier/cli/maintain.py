@@ -11,7 +11,7 @@ from verifier.cli.collect import ConfigOption, DatabaseOption, database_override
 from verifier.cli.database import existing_database
 
 if TYPE_CHECKING:
-    from collector.maintenance import Report
+    from collector.service.maintenance import Report
 
 _HELP = """Drops what is old enough, makes partitions ahead and builds the indexes of full ones.
 

@@ -56,7 +56,7 @@ def replay_command(
     from collector.clock import SystemClock
     from collector.db import quarantined
     from collector.db.engine import reading
-    from collector.replay import Outcome, Replay, tally
+    from collector.service.replay import Outcome, Replay, tally
 
     wanted = quarantined.Filter(read_since(since), reason, topic, partition)
     if not numbers and wanted == quarantined.Filter() and not everything:

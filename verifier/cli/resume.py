@@ -102,8 +102,8 @@ def _decide(
     servers: str | None,
 ) -> Resumption:
     """Where to read on. Raises UsageError: there is no such record, or it was read before."""
-    from collector import operator
     from collector.db.resume import Resumption
+    from collector.service import operator
     from verifier.settle.report import FILE_PREFIX
 
     here = found.next_offset

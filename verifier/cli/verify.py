@@ -138,10 +138,10 @@ def _print_totals(engine: Engine) -> None:
 
 def _open(settings: Settings, policy: list[Path] | None, *, migrate: bool = False) -> Engine:
     """The database, migrated where that may be done, with the policies recorded."""
-    from collector.app import open_database
     from collector.clock import SystemClock
     from collector.db.engine import check_connection, open_engine
     from collector.db.migrate import upgrade
+    from collector.service.app import open_database
 
     if migrate:
         engine = open_engine(settings.database.address())
@@ -203,7 +203,7 @@ def up(
     config: ConfigOption = None,
 ) -> None:
     """Runs the command."""
-    from collector import app as collector_app
+    from collector.service import app as collector_app
     from verifier import retention
     from verifier.app import build, run_together
 

@@ -10,12 +10,11 @@ from typing import Final
 import msgspec
 from sqlalchemy import Engine
 
-from collector import app as collector_app
 from collector.db.engine import check_connection, open_engine, writing
 from collector.db.migrate import upgrade
 from collector.db.policies import record_versions
 from collector.errors import MirrorproofError
-from collector.log_settings import LogSettings
+from collector.service import app as collector_app
 from collector.settings import (
     CollectorSettings,
     DatabaseSettings,
@@ -23,6 +22,7 @@ from collector.settings import (
     Settings,
     VerifierSettings,
 )
+from collector.settings.log import LogSettings
 from verifier import app as verifier_app
 from verifier.demo.policy import POLICY_YAML
 from verifier.demo.progress import ProgressReader

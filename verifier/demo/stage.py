@@ -8,9 +8,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from collector.environment import load
 from collector.errors import MirrorproofError
 from collector.settings import KafkaSettings
+from collector.settings.environment import load
 from collector.sources.kafka_connection import connection_options
 from verifier.demo.apps import Applications
 from verifier.demo.broker import PARTITIONS, Topic, start_broker

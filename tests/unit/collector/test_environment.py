@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from collector.environment import known_settings, load
 from collector.errors import UsageError
 from collector.settings import Settings
+from collector.settings.environment import known_settings, load
 
 
 def refused(config: Path | None = None) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from collector.health import STALLED, Health
-from collector.health_server import answer
+from collector.service.health import STALLED, Health
+from collector.service.health_server import answer
 from tests.clocks import HandClock
 
 

@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Final
 
 from collector.errors import UsageError
-from collector.health import Health
+from collector.service.health import Health
 
 _TIMEOUT_S: Final = 5.0
 """Of a connection that says nothing: probes are quick."""

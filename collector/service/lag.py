@@ -16,9 +16,9 @@ from collector.clock import Clock
 from collector.db import positions
 from collector.db.engine import as_our_error, writing
 from collector.log import get_logger
-from collector.loss import loss
-from collector.ownership import Held, Ownership
-from collector.pending import Pending
+from collector.service.loss import loss
+from collector.service.ownership import Held, Ownership
+from collector.service.pending import Pending
 from collector.sources.protocol import Bounds, Partition, RecordSource, Stuck
 
 

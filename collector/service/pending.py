@@ -14,7 +14,7 @@ from collector.db.engine import as_our_error, reading
 from collector.db.writes import Writer
 from collector.errors import Fenced, RowRefused
 from collector.log import get_logger
-from collector.ownership import Ownership
+from collector.service.ownership import Ownership
 from collector.sources.protocol import Partition, RecordSource
 
 _MOST_REFUSED: Final = 100

@@ -11,10 +11,11 @@ from threading import Event, Thread
 from typing import Final
 
 from collector.clock import Clock
-from collector.health import Health
 from collector.log import get_logger
+from collector.service.health import Health
 
 _WATCH_EVERY_S: Final = 1.0
+_SUSPENDED_S: Final = 10.0
 _EXIT_HUNG: Final = 70
 _DRAIN_S: Final = 8.0
 """Leaving in good order takes milliseconds; where a server is away it is not waited for longer."""
@@ -29,8 +30,12 @@ def watch(stop: Event, clock: Clock, health: Health, interrupt: Callable[[], obj
         health: Of the loop.
         interrupt: Ends waits for the database; called once, half way to the end.
     """
-    interrupted = False
+    interrupted, looked_s = False, clock.monotonic()
     while not clock.wait(stop, _WATCH_EVERY_S):
+        waited_s, looked_s = clock.monotonic() - looked_s, clock.monotonic()
+        if waited_s > _SUSPENDED_S:
+            # The whole process stood still, as in a machine that was paused: not the loop alone.
+            health.beat()
         if health.is_hung():
             get_logger().error("collector_hung", silent_s=round(health.silent_s()))
             faulthandler.dump_traceback(sys.stderr, all_threads=True)

@@ -23,7 +23,7 @@ from collector.db.positions import Claim
 from collector.envelopes.joining import HeldPiece
 from collector.errors import Fenced, Locked
 from collector.log import get_logger
-from collector.loss import loss
+from collector.service.loss import loss
 from collector.sources.protocol import Bounds, Partition, RecordSource
 
 _LOOK_AGAIN_S: Final = 3.0

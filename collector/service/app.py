@@ -13,8 +13,6 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from collector.backoff import Backoff
-from collector.careful import CarefulReading
 from collector.clock import Clock, SystemClock
 from collector.db.engine import check_connection, open_engine, reading
 from collector.db.interrupt import Interrupter
@@ -22,24 +20,26 @@ from collector.db.migrate import require_head, upgrade
 from collector.db.policies import watched_hosts
 from collector.db.writes import make_writer
 from collector.errors import DatabaseAway, InputError, UsageError
-from collector.health import Health
-from collector.health_server import serving
-from collector.ingest import Ingest
-from collector.lag import LagCheck
 from collector.log import get_logger
-from collector.ownership import Ownership
-from collector.parts import Parts
-from collector.pending import Pending
 from collector.poison import PoisonLimits
-from collector.reader_settings import make_reader
+from collector.service.backoff import Backoff
+from collector.service.careful import CarefulReading
+from collector.service.health import Health
+from collector.service.health_server import serving
+from collector.service.ingest import Ingest
+from collector.service.lag import LagCheck
+from collector.service.ownership import Ownership
+from collector.service.parts import Parts
+from collector.service.pending import Pending
+from collector.service.watchdog import watch
+from collector.service.watcher import Watcher
 from collector.settings import Settings
+from collector.settings.reader import make_reader
 from collector.sources.clients import KafkaOpener
 from collector.sources.file import FileSource
 from collector.sources.protocol import Partition, RecordSource
 from collector.sources.unit import UnitReader
 from collector.sources.units import KafkaUnits
-from collector.watchdog import watch
-from collector.watcher import Watcher
 
 _PATIENCE_S: Final = 5.0
 """For locks of others in the database; meanwhile nobody polls."""

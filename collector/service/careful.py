@@ -20,12 +20,12 @@ from collector.db.engine import as_our_error, writing
 from collector.db.quarantine import Gap, insert_gap
 from collector.errors import Fenced, UsageError
 from collector.log import get_logger
-from collector.ownership import Held, Ownership
-from collector.pending import Pending
 from collector.reader import Reader
+from collector.service.ownership import Held, Ownership
+from collector.service.pending import Pending
+from collector.service.watcher import Watcher
 from collector.sources.protocol import Partition, Record, RecordSource
 from collector.sources.unit import Unit, UnitReader
-from collector.watcher import Watcher
 
 MOST_TRIES: Final = 3
 _TURN_S: Final = 1.0

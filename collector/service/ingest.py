@@ -9,11 +9,11 @@ from __future__ import annotations
 from threading import Event
 from typing import Final
 
-from collector.backoff import Backoff
 from collector.errors import DatabaseAway, MirrorproofError, Refused, Retryable, UsageError
-from collector.health import STALLED
 from collector.log import Throttle, get_logger
-from collector.parts import Parts
+from collector.service.backoff import Backoff
+from collector.service.health import STALLED
+from collector.service.parts import Parts
 from collector.sources.protocol import Polled, RecordSource, Stuck, Undecodable
 
 _POLL_AWAY_S: Final = 0.1

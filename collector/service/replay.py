@@ -30,12 +30,12 @@ from collector.errors import Fenced, MirrorproofError, RowRefused
 from collector.formats.parse import Parsed
 from collector.hosts import HostTable
 from collector.log import get_logger
-from collector.operator import one_partition
 from collector.poison import PoisonLimits
-from collector.reader_settings import line_parser, make_reader
 from collector.records import Identity
 from collector.redact import Redactor
+from collector.service.operator import one_partition
 from collector.settings import Settings
+from collector.settings.reader import line_parser, make_reader
 from collector.sources.kafka import KafkaSource
 from collector.sources.protocol import Partition, Record
 

@@ -13,8 +13,8 @@ from collector.formats.parse import LineParser, ReadLine
 from collector.poison import PoisonLimits
 from collector.reader import Reader
 from collector.records import Identity
-from collector.setting_forms import read_secret
 from collector.settings import CollectorSettings
+from collector.settings.forms import read_secret
 from collector.sources.file import pod_of_file
 from collector.sources.protocol import Partition
 

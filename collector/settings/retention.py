@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from collector.setting_forms import Section
+from collector.settings.forms import Section
 
 
 class RetentionSettings(Section):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from collector.setting_forms import Section
+from collector.settings.forms import Section
 
 
 class LogSettings(Section):

@@ -1,6 +1,6 @@
 """All settings: names, defaults, units, and what contradicts what.
 
-`collector.environment` reads them; objects get theirs by argument. Secrets are never printed,
+`collector.settings.environment` reads them; others get theirs by argument. Secrets are never shown,
 and can be given as the name of a file that holds them (`…_file`).
 """
 
@@ -17,10 +17,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from collector.errors import UsageError
-from collector.log_settings import LogSettings
 from collector.redact import Treatment
-from collector.retention_settings import RetentionSettings
-from collector.setting_forms import (
+from collector.settings.forms import (
     Brokers,
     DatabaseUrl,
     FileName,
@@ -32,6 +30,8 @@ from collector.setting_forms import (
     exclusive,
     read_secret,
 )
+from collector.settings.log import LogSettings
+from collector.settings.retention import RetentionSettings
 
 PREFIX: Final = "MIRRORPROOF_"
 """Of every environment variable that is ours."""
