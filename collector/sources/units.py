@@ -62,6 +62,8 @@ class KafkaUnits:
                 max_partition_fetch_bytes=1,
                 fetch_max_bytes=1,
                 fetch_max_wait_ms=_MOST_WAIT_MS,
+                # With sessions brokers do not answer about a partition that has nothing new.
+                enable_incremental_fetch_sessions=False,
             )
             self._consumer.assign([self._found])
             self._consumer.partitions_for_topic(partition.topic)

@@ -19,6 +19,9 @@ from sqlalchemy import Engine, select
 from collector.db.engine import open_engine, reading, writing
 from collector.db.policies import PolicyRecord, record_versions
 from collector.db.tables import batch, observation, position, quarantine
+from collector.settings import KafkaSettings
+from collector.sources.protocol import Partition
+from collector.sources.units import KafkaUnits
 from tests.lines import HOST, client_line
 from tests.servers.kafka import KafkaBroker
 
@@ -111,6 +114,23 @@ def engine(migrated_sqlite_url: str) -> Engine:
     with writing(engine) as connection:
         record_versions(connection, [PolicyRecord("weather/forecast", "{}", (HOST,))], 1)
     return engine
+
+
+def test_the_end_of_a_partition_is_seen_however_often_one_looks(kafka: KafkaBroker) -> None:
+    """Nothing to read is an answer, and not a broker that is silent."""
+    topic = kafka.create_topic(1)
+    produce(kafka, topic, lines("a", "b"))
+    settings = KafkaSettings(bootstrap_servers=(kafka.bootstrap,), topics=(topic,))
+    units = KafkaUnits(settings, Partition(topic, 0))
+    try:
+        found = units.look(0)
+        ends = [units.look(2) for _ in range(3)]
+    finally:
+        units.close()
+
+    assert found is not None
+    assert (found.from_offset, found.to_offset) == (0, 2)
+    assert ends == [None] * 3
 
 
 def check_gap(engine: Engine, log: Path) -> None:
