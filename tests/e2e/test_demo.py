@@ -149,6 +149,7 @@ def matched_by_check(kept: Path) -> int:
     return int(json.loads(checked.stdout)["policies"][0]["verdicts"]["matched"])
 
 
+@pytest.mark.slow
 def test_an_interrupted_demo_still_compares(tmp_path: Path, demos: list[Demo]) -> None:
     """Ctrl-C on a terminal ends the traffic, settles, compares; `check` agrees on what is kept."""
     ours, theirs = pty.openpty()
@@ -196,6 +197,7 @@ def test_a_demo_that_is_killed_leaves_nothing(
     assert demo.leftovers() == []
 
 
+@pytest.mark.slow
 def test_the_demo_runs_on_postgresql_in_a_schema_of_its_own(
     tmp_path: Path, demos: list[Demo], postgres_url: str
 ) -> None:
