@@ -8,7 +8,8 @@ PY := $(VENV)/bin/python
 # For the program or for pytest: make demo ARGS=--help, make test ARGS="-k parse"
 ARGS ?=
 # Of these files `make test` runs some tests only.
-FAULTS := $(wildcard tests/integration/test_*_faults.py) tests/integration/test_bomb.py tests/e2e/test_demo.py
+FAULTS := $(wildcard tests/integration/test_*_faults.py) tests/e2e/test_demo.py \
+	$(patsubst %,tests/integration/test_%.py,bomb custom_formats settle_restart)
 # How long `make fuzz` looks.
 SECONDS ?= 600
 # How many tests run at the same time.
@@ -43,7 +44,7 @@ campaign: $(VENV)/installed ## Kill collectors with -9 under load, then compare 
 	@$(PY) -m tests.campaign --kills $(KILLS) --lines $(LINES) $(ARGS)
 
 .PHONY: test-faults
-test-faults: $(VENV)/installed ## Have brokers and databases fail in every way; longer demos (minutes)
+test-faults: $(VENV)/installed ## Have brokers and databases fail in every way; what takes long (minutes)
 	@$(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal -m slow $(FAULTS) $(ARGS)
 
 # Not among the locked packages: its wheels are for few versions of Python.

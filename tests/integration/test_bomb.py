@@ -148,6 +148,7 @@ def check_gap(engine: Engine, log: Path) -> None:
     assert (alert["level"], alert["from_offset"], alert["to_offset"]) == ("error", 2, 4)
 
 
+@pytest.mark.slow
 def test_a_bomb_that_gets_the_process_killed_is_passed_after_three_deaths(
     kafka: KafkaBroker, engine: Engine, migrated_sqlite_url: str, tmp_path: Path
 ) -> None:

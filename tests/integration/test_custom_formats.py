@@ -188,6 +188,7 @@ def _same(name: str, found: Any, true: Any, format_name: str) -> bool:
     return bool(found == true)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*TEXTS, *JSONS, "default"])
 def test_lines_of_a_real_envoy_are_read_right_or_ambiguous(
     name: str, logs: dict[str, list[bytes]]

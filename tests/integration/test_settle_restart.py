@@ -90,6 +90,7 @@ def run(world: World, *, kill_at: int | None = None) -> int:
     return count
 
 
+@pytest.mark.slow
 def test_killed_at_any_statement_the_verdicts_and_the_chain_are_the_same(engine: Engine) -> None:
     """A tick is one transaction: all of it happened, or nothing."""
     count = run(World(emptied(engine)))
