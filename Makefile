@@ -125,7 +125,9 @@ endif
 $(VENV)/locked: requirements.lock
 	@python=$$(sh -c "$$FIND_PYTHON") && rm -rf $(VENV) && \
 	echo "make: setting up $(VENV), once; this takes about a minute" && "$$python" -m venv $(VENV)
-	@$(PY) -m pip install --quiet --require-hashes --requirement requirements.lock
+	@# The lock names all there is; resolving again would ask for hashes of versions newer than it.
+	@$(PY) -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
+	@$(PY) -m pip check >/dev/null
 	@printf '%s\n' "$(CURDIR)" > $(VENV)/home && touch $@
 
 $(VENV)/installed: $(VENV)/locked pyproject.toml
