@@ -32,6 +32,7 @@ from collector.settings.forms import (
 )
 from collector.settings.log import LogSettings
 from collector.settings.retention import RetentionSettings
+from collector.settings.verifier import VerifierSettings as VerifierSettings
 
 PREFIX: Final = "MIRRORPROOF_"
 """Of every environment variable that is ours."""
@@ -238,46 +239,6 @@ class CollectorSettings(Section):
         ge=1,
         description="A collector that makes no step for so many seconds hangs: `/livez` fails, "
         "it writes down what its threads do, and ends with exit status 70.",
-    )
-
-
-class VerifierSettings(Section):
-    """How windows are settled."""
-
-    window_s: int = Field(
-        default=10, ge=1, le=3_600, description="Size of a window of event time, seconds."
-    )
-    shipping_allowance_s: float = Field(
-        default=5.0,
-        ge=0,
-        le=3_600,
-        description="How long a line may take from its end to Kafka while its partition is idle, "
-        "seconds.",
-    )
-    evidence_max_age_s: float = Field(
-        default=20.0,
-        gt=0,
-        le=3_600,
-        description="How old the brokers' end offsets may be; a partition without fresh ones "
-        "holds all windows back, seconds.",
-    )
-    poll_s: float = Field(
-        default=0.5, gt=0, le=60, description="How often to look for what is due, seconds."
-    )
-    lease_s: float = Field(
-        default=30.0,
-        ge=1,
-        le=600,
-        description="After so long without a sign of life another verifier takes over, seconds.",
-    )
-    max_windows: int = Field(
-        default=12, ge=1, le=1_000, description="Most windows of a policy in one transaction."
-    )
-    max_findings: int = Field(
-        default=1_000,
-        ge=1,
-        le=100_000,
-        description="Most findings of a window that are stored with evidence; all are counted.",
     )
 
 
