@@ -13,7 +13,12 @@ from typing import Any, Final
 
 import structlog
 
-_QUIETER: Final = {"kafka": logging.CRITICAL, "alembic": logging.WARNING}
+_QUIETER: Final = {
+    "kafka": logging.CRITICAL,
+    "alembic": logging.WARNING,
+    "uvicorn": logging.WARNING,
+    "httpx2": logging.WARNING,
+}
 """Least level of libraries that is shown. The Kafka client writes a screenful a second while a
 broker is away; our own events say it once."""
 

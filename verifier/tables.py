@@ -192,3 +192,19 @@ verifier_lease: Final = Table(
     Column("epoch", BigInteger, nullable=False, comment="counts owners: the fence"),
     Column("expires_us", BigInteger, nullable=False, comment="by the database's clock"),
 )
+
+erasure: Final = Table(
+    "erasure",
+    metadata,
+    # Findings that were erased at somebody's request; the digest of their window covers them.
+    Column("id", _BigId, primary_key=True),
+    Column("policy", Text, nullable=False),
+    Column("window_start_us", BigInteger, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("findings", Integer, nullable=False, comment="how many of it were erased then"),
+    Column("at_us", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Index("ix_erasure_policy_window_start_us", "policy", "window_start_us"),
+    sqlite_autoincrement=True,
+)

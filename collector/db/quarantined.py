@@ -94,9 +94,13 @@ def counts(connection: Connection, wanted: Filter) -> list[Count]:
     return [Count(row[0], int(row[1]), row[2]) for row in rows]
 
 
-def entries(connection: Connection, wanted: Filter, limit: int) -> list[Entry]:
-    """The newest rows first, at most so many."""
+def entries(
+    connection: Connection, wanted: Filter, limit: int, *, before_id: int | None = None
+) -> list[Entry]:
+    """The newest rows first, at most so many; those that were written before a row."""
     query = select(*_COLUMNS).where(*_matches(wanted)).order_by(quarantine.c.id.desc())
+    if before_id is not None:
+        query = query.where(quarantine.c.id < before_id)
     return [Entry(*row) for row in connection.execute(query.limit(limit))]
 
 

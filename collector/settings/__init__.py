@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from collector.errors import UsageError
 from collector.redact import Treatment
+from collector.settings.api import ApiSettings
 from collector.settings.forms import (
     Brokers,
     DatabaseUrl,
@@ -259,3 +260,4 @@ class Settings(BaseSettings):
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     verifier: VerifierSettings = Field(default_factory=VerifierSettings)
+    api: ApiSettings = Field(default_factory=ApiSettings)

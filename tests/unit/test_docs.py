@@ -8,8 +8,11 @@ import sys
 
 import pytest
 import typer.main
+from sqlalchemy import create_engine
 
+from tests.api import services_of
 from tests.docs import README, with_table
+from verifier.api.app import create_app
 from verifier.cli import app, register_all
 from verifier.pairing.lines import Verdict
 from verifier.pairing.statement import Statement
@@ -69,3 +72,13 @@ def test_options_in_the_readme_exist(name: str) -> None:
     )  # fmt: skip
 
     assert {option for option in used if option not in done.stdout} == set()
+
+
+def test_routes_are_those_of_the_code() -> None:
+    """The README lists exactly the routes of the API, and what each needs."""
+    engine = create_engine("sqlite://")
+    paths = create_app(services_of(engine, 0)).openapi()["paths"]
+    engine.dispose()
+    routes = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+
+    assert {row.strip("`") for row in rows("| route | does | scope |")} == routes

@@ -31,6 +31,8 @@ _COMMANDS: Final = (
     "format",
     "replay",
     "verify",
+    "serve",
+    "key",
     "collect",
     "maintain",
     "demo",

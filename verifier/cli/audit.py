@@ -124,7 +124,9 @@ def _show(chains: list[Chain], not_found: set[str]) -> None:
     """The outcome for people."""
     for chain in chains:
         dropped = ", earlier ones were dropped by retention" if chain.anchor else ""
-        linked = f", {chain.linked} by their links, without dropped findings" * bool(chain.linked)
+        linked = f", {chain.linked} by their links, without dropped or erased findings" * bool(
+            chain.linked
+        )
         fit = f"{chain.rows} rows fit{linked}{dropped}"
         typer.echo(f"{chain.policy}: {fit}, head {chain.head.hex()}")
         if (broken := chain.broken) is not None:

@@ -18,7 +18,7 @@ from collector.db.kept import kept_from
 from collector.db.policies import version_digest
 from collector.db.tables import policy_version
 from verifier.settle.chain import digest_of
-from verifier.tables import chain_head, finding, settled_window
+from verifier.tables import chain_head, erasure, finding, settled_window
 
 FINDINGS: Final = "findings"
 """Names the time from which findings are kept, see `collector.db.kept`."""
@@ -52,7 +52,8 @@ class Chain(msgspec.Struct, frozen=True):
         head: The digest of the last row that fits.
         broken: What does not fit; None: all of it fits.
         linked: How many of the rows are checked by their links to others only, as retention
-            dropped findings of theirs, which their digests cover, too.
+            dropped findings of theirs, which their digests cover, too, or somebody had them
+            erased.
     """
 
     policy: str
@@ -87,9 +88,11 @@ def follow(
     kept_us = kept_from(connection, FINDINGS) or 0
     for page in _pages(connection, policy):
         findings, nexts = _findings(connection, page), _successors(connection, page)
+        erased = _erased(connection, page)
         for row in page:
             told = findings[row.start_us, row.revision]
             whole = len(told) >= row.findings or row.settled_us >= kept_us
+            whole = whole and (row.start_us, row.revision) not in erased
             version = versions.get(row.policy_version_id)
             why = _misfit(row, told, nexts, head, version, whole=whole)
             if why:
@@ -172,6 +175,16 @@ def _findings(
     for row in connection.execute(query):
         found[row.window_start_us, row.revision].append(row)
     return found
+
+
+def _erased(connection: Connection, page: Sequence[Row[Any]]) -> set[tuple[int, int]]:
+    """The revisions of a page of which findings were erased at somebody's request."""
+    c = erasure.c
+    starts = sorted({row.start_us for row in page})
+    query = select(c.window_start_us, c.revision).where(
+        c.policy == page[0].policy, c.window_start_us.in_(starts)
+    )
+    return {(row[0], row[1]) for row in connection.execute(query)}
 
 
 def _successors(connection: Connection, page: Sequence[Row[Any]]) -> dict[tuple[int, int], int]:

@@ -71,12 +71,17 @@ def explain_stored(engine: Engine, request_id: str) -> Explained:
     """
     with engine.connect() as connection:
         hold_lines(connection)
-        kept_us = lines_kept_from(connection)
-        return Explained(
-            _Lookup(connection).explain(lines_of(connection, request_id)),
-            _findings(connection, request_id),
-            None if kept_us is None else iso_time(kept_us),
-        )
+        return explain_in(connection, request_id)
+
+
+def explain_in(connection: Connection, request_id: str) -> Explained:
+    """As `explain_stored`, in a transaction that holds the lines, see `hold_lines`."""
+    kept_us = lines_kept_from(connection)
+    return Explained(
+        _Lookup(connection).explain(lines_of(connection, request_id)),
+        _findings(connection, request_id),
+        None if kept_us is None else iso_time(kept_us),
+    )
 
 
 def _findings(connection: Connection, request_id: str) -> list[Told]:

@@ -264,7 +264,8 @@ def _policy(connection: Connection, name: str) -> Policy:
     return from_document(document)
 
 
-def _report(row: Row[Any]) -> WindowReport:
+def revised_verdicts(row: Row[Any]) -> dict[str, int]:
+    """The verdicts of a window's row, with log loss taken off what is missing."""
     verdicts = {verdict.value: getattr(row, verdict.value) for verdict in _COUNTED}
     verdicts |= {Verdict.PENDING.value: 0}
     verdicts[Verdict.MISSING] -= row.log_loss
@@ -273,6 +274,10 @@ def _report(row: Row[Any]) -> WindowReport:
         # As in `settle_log_loss`: where lines are lost, the request of an orphan may be one.
         verdicts[Verdict.UNVERIFIABLE] += verdicts[Verdict.ORPHAN]
         verdicts[Verdict.ORPHAN] = 0
+    return verdicts
+
+
+def _report(row: Row[Any]) -> WindowReport:
     return WindowReport(
         policy=row.policy,
         start_us=row.start_us,
@@ -280,7 +285,7 @@ def _report(row: Row[Any]) -> WindowReport:
         revision=row.revision,
         requests=row.requests,
         requests_high=row.requests_high,
-        verdicts=verdicts,
+        verdicts=revised_verdicts(row),
         statement=row.statement,
         reason=row.reason,
         percentage=Percentage(row.declared, row.observed, row.low, row.high, row.consistent),

@@ -1,0 +1,176 @@
+"""Who may do what: keys, bearer tokens, and this machine alone while there are neither.
+
+Every route names its scope through `Reader`, `RawReader` or `Admin`; a test walks over all routes
+and finds the one that does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from ipaddress import ip_address
+from math import ceil
+from threading import Lock
+from typing import Annotated, Final
+
+import msgspec
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+
+from verifier.api import keys
+from verifier.api.bearer import BadToken, Tokens
+from verifier.api.problems import Refusal
+from verifier.api.rates import Rates
+from verifier.api.scopes import Scope, with_included
+from verifier.api.services import Services, ServicesDep
+
+_OPEN_FOR_S: Final = 5.0
+"""That there is no key is believed for so long; a new key shuts the door after it."""
+_LOCAL_NAMES: Final = ("localhost", "testserver.local")
+_KEY_MARK: Final = "mp_"
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks, and what they may do."""
+
+    name: str
+    scopes: frozenset[Scope]
+
+
+class Gatekeeper:
+    """Tells who asks.
+
+    Args:
+        services: What the routes work with.
+    """
+
+    def __init__(self, services: Services) -> None:
+        api = services.settings.api
+        self._services: Final = services
+        self._rates: Final = Rates(api.rate_per_s, api.rate_burst)
+        self._tokens: Final = Tokens(api) if api.oidc_issuer else None
+        self._lock = Lock()
+        self._asked_s: float | None = None
+        self._open = False
+
+    def admit(self, request: Request, credentials: str | None) -> Caller:
+        """Who asks.
+
+        Raises:
+            Refusal: Nobody we know, or too often.
+        """
+        try:
+            caller = self._caller(request, credentials)
+        except Refusal:
+            # Guessing is limited, too.
+            self._limit(f"unknown {_address(request)}")
+            raise
+        self._limit(caller.name)
+        return caller
+
+    def _caller(self, request: Request, credentials: str | None) -> Caller:
+        if credentials is None:
+            if self.is_open() and _is_local(request):
+                return Caller("local", with_included(set(Scope)))
+            raise _unknown("show a key: Authorization: Bearer mp_…; `mirrorproof key create`")
+        if credentials.startswith(_KEY_MARK):
+            return self._by_key(credentials)
+        if self._tokens is None:
+            raise _unknown("this is no key of ours, and no OpenID Connect provider is set")
+        try:
+            name, scopes = self._tokens.scopes(credentials)
+        except BadToken as error:
+            raise _unknown(f"the token is not valid: {error}") from error
+        return Caller(name, with_included(scopes))
+
+    def _by_key(self, whole: str) -> Caller:
+        with self._services.reading() as connection:
+            found = keys.find(connection, whole, self._services.now_us(connection))
+        if found is None:
+            raise _unknown("the key is unknown, revoked, or over")
+        return Caller(f"key:{found.prefix}", with_included(set(found.scopes)))
+
+    def is_open(self) -> bool:
+        """Whether nobody set up who may ask: then this machine may, and nobody else."""
+        if self._tokens is not None:
+            return False
+        with self._lock:
+            now_s = self._services.clock.monotonic()
+            if self._asked_s is None or now_s - self._asked_s >= _OPEN_FOR_S:
+                with self._services.reading() as connection:
+                    now_us = self._services.now_us(connection)
+                    self._open = not keys.any_valid(connection, now_us)
+                self._asked_s = now_s
+            return self._open
+
+    def _limit(self, name: str) -> None:
+        wait_s = self._rates.take(name, self._services.clock.monotonic())
+        if wait_s:
+            after = ceil(wait_s)
+            raise Refusal(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "too-many-requests",
+                f"more than api.rate_per_s requests; ask again in {after} s",
+                headers={"Retry-After": str(after)},
+            )
+
+
+def _unknown(detail: str) -> Refusal:
+    headers = {"WWW-Authenticate": 'Bearer realm="mirrorproof"'}
+    return Refusal(HTTPStatus.UNAUTHORIZED, "unauthorized", detail, headers=headers)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _is_local(request: Request) -> bool:
+    """Asked from this machine, by a name of this machine: a page elsewhere must not reach us.
+
+    A web page whose name resolves to 127.0.0.1 (DNS rebinding) still sends its own name.
+    """
+    return _is_loopback(_address(request)) and _is_loopback(request.url.hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    if host in _LOCAL_NAMES:
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+_bearer: Final = HTTPBearer(
+    auto_error=False,
+    scheme_name="bearer",
+    description="A key (`mirrorproof key create`), or a token of the OpenID Connect provider.",
+)
+_header: Final = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="key")
+
+
+def _admitted(
+    request: Request,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    header: Annotated[str | None, Security(_header)],
+) -> Caller:
+    gatekeeper: Gatekeeper = request.app.state.gatekeeper
+    shown = bearer.credentials if bearer else header
+    return gatekeeper.admit(request, shown)
+
+
+def _needs(scope: Scope) -> Callable[[Caller], Caller]:
+    def check(caller: Annotated[Caller, Depends(_admitted)]) -> Caller:
+        if scope not in caller.scopes:
+            detail = f"this needs the scope {scope.value}; {caller.name} has not got it"
+            raise Refusal(HTTPStatus.FORBIDDEN, "forbidden", detail)
+        return caller
+
+    check.scope = scope  # type: ignore[attr-defined]  # for the test that walks over all routes
+    return check
+
+
+Reader = Annotated[Caller, Depends(_needs(Scope.READ))]
+RawReader = Annotated[Caller, Depends(_needs(Scope.RAW))]
+Admin = Annotated[Caller, Depends(_needs(Scope.ADMIN))]
+__all__: Final = ["Admin", "Caller", "Gatekeeper", "RawReader", "Reader", "ServicesDep"]

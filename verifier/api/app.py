@@ -1,0 +1,100 @@
+"""Puts the API together. No application is at module level: tests make as many as they want."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from typing import Any, Final
+
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
+
+from verifier.api import problems
+from verifier.api.access import Gatekeeper
+from verifier.api.problems import Problem, documented
+from verifier.api.routes import findings, health, ingest, policies, requests, statements
+from verifier.api.services import Services
+
+PREFIX: Final = "/api/v1"
+_DESCRIPTION: Final = """What was settled, found and ingested, for audits and programs.
+
+Times are RFC 3339. Ranges are rounded outwards to whole windows, and the answer says so. Lists have
+pages: `Link: <…>; rel="next"` names the next one. Every error is a problem, RFC 9457.
+"""
+_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+}
+_ROUTERS: Final = (
+    statements.router,
+    findings.router,
+    requests.router,
+    policies.router,
+    ingest.router,
+)
+
+
+def create_app(services: Services) -> FastAPI:
+    """The API.
+
+    Args:
+        services: What the routes work with.
+    """
+    app = FastAPI(
+        title="mirrorproof",
+        version=version("mirrorproof"),
+        description=_DESCRIPTION,
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,  # their scripts come from elsewhere
+        redoc_url=None,
+        responses=documented(401, 403, 422, 429, 503),
+        dependencies=[Depends(_refuse_nul)],
+    )
+    app.state.services = services
+    app.state.gatekeeper = Gatekeeper(services)
+    problems.install(app)
+    app.middleware("http")(_add_headers)
+    for router in _ROUTERS:
+        app.include_router(router, prefix=PREFIX)
+    app.include_router(health.router)
+    app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
+    return app
+
+
+async def _refuse_nul(request: Request) -> None:
+    """No stored text holds one, and PostgreSQL takes none in a question."""
+    for name, value in request.query_params.multi_items():
+        if "\0" in name or "\0" in value:
+            raise problems.invalid(name, "holds a NUL character, which nothing stored does")
+
+
+async def _add_headers(
+    request: Request, call_next: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    response = await call_next(request)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.url.path.startswith("/api/"):
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def _describe(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with our form of errors in it."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+        )
+        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas |= schema.pop("$defs", {})
+        schemas["Problem"] = schema
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+__all__: Final = ["PREFIX", "create_app"]

@@ -1,0 +1,37 @@
+"""Probes: this process lives while it answers; it is ready while its database is of use."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from sqlalchemy.exc import SQLAlchemyError
+
+from collector.db.engine import as_our_error
+from collector.db.migrate import require_head
+from collector.errors import MirrorproofError
+from verifier.api.models import Health
+from verifier.api.services import ServicesDep
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", responses={})
+def read_health() -> Health:
+    """Whether this process answers: nothing else is asked. For liveness."""
+    return Health(status="ok")
+
+
+@router.get("/readyz", responses={503: {"model": Health, "description": "With the reasons"}})
+def read_readiness(services: ServicesDep, response: Response) -> Health:
+    """Whether the database answers, and has the schema of this program. For readiness."""
+    try:
+        require_head(services.engine)
+    except SQLAlchemyError as error:
+        return _failing(response, str(as_our_error(error, services.engine.url)))
+    except MirrorproofError as error:
+        return _failing(response, str(error))
+    return Health(status="ok")
+
+
+def _failing(response: Response, reason: str) -> Health:
+    response.status_code = 503
+    return Health(status="failing", reasons={"database": reason})

@@ -1,0 +1,130 @@
+"""Serves the API: one process, uvicorn's threads, ended by an event as every other part."""
+
+from __future__ import annotations
+
+import hmac
+import socket
+from hashlib import sha256
+from ipaddress import ip_address
+from threading import Event, Thread
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+from sqlalchemy import Engine
+
+from collector.clock import Clock, SystemClock
+from collector.db.secrets import request_key_secret
+from collector.errors import MirrorproofError, UsageError
+from collector.log import get_logger
+from collector.settings import Settings
+from verifier.api.app import create_app
+from verifier.api.services import Services
+
+_GRACE_S: Final = 5
+"""Requests that run when we are told to stop have so long."""
+_KEEP_ALIVE_S: Final = 15
+_MOST_CONNECTIONS: Final = 500
+"""More are told to come back: each question needs the database."""
+
+
+def make_services(settings: Settings, engine: Engine, clock: Clock | None = None) -> Services:
+    """What the routes work with.
+
+    Args:
+        settings: All settings.
+        engine: The database, migrated.
+        clock: For rate limits.
+    """
+    secret = hmac.digest(request_key_secret(engine), b"query api", sha256)
+    return Services(engine=engine, settings=settings, clock=clock or SystemClock(), secret=secret)
+
+
+def address_of(listen: str) -> tuple[str, int]:
+    """Host and port of HOST:PORT; no host: all addresses."""
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - asked for, and keys are needed
+
+
+class Server:
+    """Answers until it is told to stop. `run` takes a thread of its own.
+
+    Args:
+        services: What the routes work with.
+
+    Raises:
+        UsageError: The address cannot be had, or anybody could ask.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services: Final = services
+        self.app: Final[FastAPI] = create_app(services)
+        host, port = address_of(services.settings.api.listen)
+        if not _is_loopback(host) and self.app.state.gatekeeper.is_open():
+            raise UsageError(
+                f"api.listen: {services.settings.api.listen} can be reached from other machines, "
+                "and nobody set up who may ask: make a key first (mirrorproof key create), or set "
+                "api.oidc_issuer"
+            )
+        self._socket = _bind(host, port)
+        self.port: Final[int] = self._socket.getsockname()[1]
+        self.url: Final = f"http://{_shown(host)}:{self.port}"
+
+    def run(self, stop: Event) -> None:
+        """Answers until `stop` is set.
+
+        Raises:
+            MirrorproofError: The server ended by itself.
+        """
+        config = uvicorn.Config(
+            self.app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=_GRACE_S,
+            limit_concurrency=_MOST_CONNECTIONS,
+            lifespan="off",
+        )
+        server = uvicorn.Server(config)
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        thread = Thread(target=server.run, args=([self._socket],), name="uvicorn", daemon=True)
+        log = get_logger(component="api")
+        log.info("api_started", url=self.url)
+        thread.start()
+        while thread.is_alive() and not stop.wait(0.2):
+            pass
+        ended_early = not stop.is_set()
+        server.should_exit = True
+        thread.join(_GRACE_S + 2)
+        self._socket.close()
+        log.info("api_stopped")
+        if ended_early:
+            raise MirrorproofError("the query API ended by itself; its log says why")
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    found = socket.socket(family)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+    except OSError as error:
+        found.close()
+        raise UsageError(
+            f"api.listen: cannot listen on {host}:{port}: {error.strerror or error}"
+        ) from error
+    return found
+
+
+def _shown(host: str) -> str:
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - for people, who ask on this machine
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
