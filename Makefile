@@ -75,6 +75,10 @@ format: $(VENV)/installed ## Put the code into the common form
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
 
+.PHONY: simulate
+simulate: $(VENV)/installed ## Show how often watched shares are wrong, and how soon a loss is seen
+	@$(PY) -m tests.simulate $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/installed ## Measure parsing, writing, collecting, check (ARGS="--only parse")
 	@$(PY) -m tests.bench $(ARGS)

@@ -265,6 +265,7 @@ class _Numbers:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self._known: dict[tuple[Any, ...], int] = {}
 
     def pod(self, identity: Identity) -> int:
         return self._number(
@@ -281,6 +282,12 @@ class _Numbers:
         return self._number(destination, {"host": to.host, "subset": to.subset})
 
     def _number(self, table: Any, unique: dict[str, Any], **more: Any) -> int:
+        told = (table.name, *unique.values())
+        if told not in self._known:
+            self._known[told] = self._look_up(table, unique, **more)
+        return self._known[told]
+
+    def _look_up(self, table: Any, unique: dict[str, Any], **more: Any) -> int:
         where = [table.c[name] == value for name, value in unique.items()]
         known = self._connection.execute(select(table.c.id).where(*where)).scalar()
         if known is None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from collector.errors import UsageError
 from verifier.pairing.statement import Ruling, Statement
+from verifier.settle.drift import Drift, drift_of
 from verifier.settle.report import Totals, policy_names, totals
 from verifier.tables import finding
 from verifier.times import iso_time
@@ -34,11 +35,19 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     min_requests: int
 
 
-def decide(asked: Asked, found: Totals) -> Ruling:
-    """The statement over what is settled; a violation needs no more than what there is."""
+def decide(asked: Asked, found: Totals, drift: Drift | None = None) -> Ruling:
+    """The statement over what is settled; a violation needs no more than what there is.
+
+    Args:
+        asked: What is asked.
+        found: The sum of the range.
+        drift: What the watch over all windows says, also of those before the range.
+    """
     ruling = Ruling(Statement(found.statement), found.reason)
     if ruling.statement is Statement.VIOLATED:
         return ruling
+    if drift is not None and drift.decision.decided and drift.terms.declared < 1:
+        return Ruling(Statement.VIOLATED, _drifted(drift))
     doubts = [] if ruling.statement is Statement.PROVEN else [ruling.reason]
     if found.settled_to_us is None or found.settled_to_us < asked.settled_to_us:
         settled = "nothing" if found.settled_to_us is None else iso_time(found.settled_to_us)
@@ -60,7 +69,7 @@ def look(connection: Connection, asked: Asked) -> tuple[Totals, Ruling]:
         msg = f"no policy {asked.policy!r} was ever settled; there are: {known}"
         raise UsageError(msg)
     found = totals(connection, asked.policy, asked.since_us)
-    return found, decide(asked, found)
+    return found, decide(asked, found, drift_of(connection, asked.policy))
 
 
 def to_json(connection: Connection, found: Totals, ruling: Ruling, limit: int) -> dict[str, Any]:
@@ -84,10 +93,35 @@ def to_json(connection: Connection, found: Totals, ruling: Ruling, limit: int) -
         "primary": {"requests": found.requests, "requests_high": found.requests_high},
         "verdicts": found.verdicts,
         "percentage": msgspec.to_builtins(share),
+        "drift": _drift_json(drift_of(connection, found.policy)),
         "divergence": {"status": found.status_differs, "pairs": found.paired},
         "findings": _findings(connection, found, limit),
     }
     return {"statement": ruling.statement.value, "policies": [policy]}
+
+
+def _drifted(drift: Drift) -> str:
+    """What a decided watch over a sampled policy says."""
+    seen, since_us = drift.decision, drift.decision.since_us
+    since = "" if since_us is None else f" since {iso_time(since_us)}"
+    share = "" if seen.share is None else f"{100 * seen.share:.2f} % "
+    return f"{share}copied instead of {100 * drift.terms.declared:g} %{since}"
+
+
+def _drift_json(drift: Drift | None) -> dict[str, Any] | None:
+    """The watch over all windows so far; of missing copies where all are owed."""
+    if drift is None:
+        return None
+    seen = drift.decision
+    return {
+        "decided": seen.decided,
+        "of": "copied" if drift.terms.declared < 1 else "missing",
+        "since": _time(seen.since_us),
+        "through": _time(drift.through_us),
+        "requests": seen.trials,
+        "share": None if seen.share is None else round(100 * seen.share, 4),
+        "chance_a_year": seen.chance_a_year,
+    }
 
 
 def _findings(connection: Connection, found: Totals, limit: int) -> list[dict[str, Any]]:

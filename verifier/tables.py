@@ -208,3 +208,15 @@ erasure: Final = Table(
     Index("ix_erasure_policy_window_start_us", "policy", "window_start_us"),
     sqlite_autoincrement=True,
 )
+
+drift_state: Final = Table(
+    "drift_state",
+    metadata,
+    Column("policy", Text, primary_key=True),
+    Column("hour_us", BigInteger, primary_key=True, comment="start of the hour"),
+    Column("through_us", BigInteger, nullable=False, comment="end of its last window so far"),
+    Column("declared", Float, nullable=False, comment="share from 0 to 1"),
+    Column("tolerance", Float, nullable=False, comment="share from 0 to 1"),
+    Column("watch", LargeBinary, nullable=False, comment="JSON of sequential.Watch, up to then"),
+    comment="what is remembered of each policy's windows, to see slow drifts",
+)

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from collector.db.tables import batch, observation
 from verifier.pairing.lines import Reason
 from verifier.pairing.tally import Tally
-from verifier.settle import kept, late, report
+from verifier.settle import drift, kept, late, report
 from verifier.settle.cast import Cast, Directory
 from verifier.settle.late import NewBatch, Progress
 from verifier.settle.record import Moment, Recorder, Settled
@@ -99,6 +99,7 @@ class Ticker:
         for name in versions.mirrored():
             one.settle(name, watermark.time_us, batches)
         late.advance(connection, batches)
+        one.more |= drift.advance(connection, versions, one.settled)
         return Ticked(watermark, one.settled, one.more)
 
 

@@ -8,7 +8,9 @@ from verifier.gate import Asked, decide
 from verifier.pairing.lines import Verdict
 from verifier.pairing.percentage import Percentage
 from verifier.pairing.statement import Ruling, Statement
+from verifier.settle.drift import Drift, Terms
 from verifier.settle.report import Totals
+from verifier.statistics.sequential import Decision
 
 ASKED = Asked(policy="weather/forecast", since_us=0, settled_to_us=100, min_requests=10)
 
@@ -54,3 +56,13 @@ def test_every_doubt_is_named() -> None:
     """What is not proven anyway keeps its reason beside the new ones."""
     found = decide(ASKED, settled("not_proven", "3 unverifiable", requests=3))
     assert found == Ruling(Statement.NOT_PROVEN, "3 unverifiable, 3 of at least 10 requests")
+
+
+def test_a_drift_over_all_windows_violates_a_share() -> None:
+    """What the watch over all windows decided counts, though the range alone looks right."""
+    seen = Decision(decided=True, since_us=0, events=3, trials=10, share=0.3)
+    drift = Drift(policy="p", terms=Terms(0.5, 0.0), decision=seen, through_us=100)
+    found = decide(ASKED, settled("proven", "5 of 10 requests sampled and matched"), drift)
+
+    reason = "30.00 % copied instead of 50 % since 1970-01-01T00:00:00.000Z"
+    assert found == Ruling(Statement.VIOLATED, reason)
