@@ -41,3 +41,7 @@ class Locked(DatabaseAway):
 
 class Fenced(MirrorproofError):
     """Another process owns this work now; what was in hand is rolled back and dropped."""
+
+
+class Outdated(MirrorproofError):
+    """What is in hand was read by policies that others judge no longer by: it is read again."""

@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from collector.db.acknowledged import WATCHED_AFTER_END_US, confirm
 from collector.db.tables import instance, policy_version
 from collector.policy_record import PolicyRecord
 
@@ -28,8 +29,6 @@ __all__ = [
     "watched_hosts",
 ]
 
-WATCHED_AFTER_END_US: Final = 3_600_000_000
-"""Lines about a policy that ended may still arrive for an hour."""
 _FORGET_INSTANCE_US: Final = 24 * 3_600_000_000
 _DIGEST_BYTES: Final = 16
 
@@ -70,7 +69,8 @@ def record_versions(
     Returns:
         The ids of the new versions, in the order given.
     """
-    made = (_record(connection, policy, now_us) for policy in policies)
+    made = [_record(connection, policy, now_us) for policy in policies]
+    confirm(connection, now_us)
     return [version for version in made if version is not None]
 
 
@@ -137,7 +137,10 @@ def watched_hosts(connection: Connection, now_us: int) -> Watched:
 def acknowledge(
     connection: Connection, owner: str, policy_version_id: int, started_us: int, now_us: int
 ) -> None:
-    """A collector says that it lives and which version it watches; long-dead ones are removed."""
+    """A collector says that it lives and which version it watches; long-dead ones are removed.
+
+    What every live collector watches then is in force.
+    """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     values = {"policy_version_id": policy_version_id, "seen_us": now_us}
     connection.execute(
@@ -146,6 +149,7 @@ def acknowledge(
         .on_conflict_do_update(index_elements=[instance.c.owner], set_=values)
     )
     connection.execute(delete(instance).where(instance.c.seen_us < now_us - _FORGET_INSTANCE_US))
+    confirm(connection, now_us)
 
 
 def sign_off(connection: Connection, owner: str) -> None:

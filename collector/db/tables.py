@@ -270,6 +270,8 @@ policy_version: Final = Table(
     Column("valid_from_us", BigInteger, comment="null: since ever"),
     Column("valid_to_us", BigInteger, comment="null: in force"),
     Column("recorded_us", BigInteger, nullable=False),
+    Column("acknowledged_us", BigInteger, comment="when every live collector watched it"),
+    Column("stored_from_us", BigInteger, comment="lines of its hosts; null: since ever"),
     Index("ix_policy_version_name", "name"),
     sqlite_autoincrement=True,
 )

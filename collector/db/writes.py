@@ -15,6 +15,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 
 from collector.batch import Batch, Seen
 from collector.db import pieces, positions
+from collector.db.acknowledged import require_current
 from collector.db.dimensions import Dimensions
 from collector.db.engine import as_our_error, driver_errors, writing
 from collector.db.partitions import Partitions, Slot
@@ -81,6 +82,7 @@ class Writer:
 
         Raises:
             Fenced: One of the partitions has another owner; nothing was written.
+            Outdated: They were read by policies of before; nothing was written.
             RowRefused: A row does not fit; nothing was written. `refused` says which.
             Retryable: The database did not answer; something may have been written.
             UsageError: The database refuses us.
@@ -172,6 +174,7 @@ class Writer:
         claims: Mapping[Partition, Claim],
         now_us: int,
     ) -> dict[tuple[str, str], int]:
+        require_current(connection, min(one.policy_version_id for one in batches))
         stored: list[tuple[Head, Sequence[Seen]]] = []
         # Everybody locks positions in this order.
         for one in sorted(batches, key=lambda found: (found.partition, found.from_offset)):

@@ -29,6 +29,7 @@ class Health:
         self._beat_s = clock.monotonic()
         # Replaced, never changed: readers need no lock.
         self._troubles: Mapping[str, str] = {"starting": "no broker has answered yet"}
+        self._warnings: Mapping[str, str] = {}
 
     def beat(self) -> None:
         """The loop made a step."""
@@ -43,6 +44,15 @@ class Health:
         """It works again."""
         if name in self._troubles:
             self._troubles = {n: words for n, words in self._troubles.items() if n != name}
+
+    def warn(self, name: str, words: str) -> None:
+        """Something is wrong that keeps us from nothing; empty words: it is no more."""
+        others = {n: said for n, said in self._warnings.items() if n != name}
+        self._warnings = {**others, name: words} if words else others
+
+    def warnings(self) -> dict[str, str]:
+        """What an operator should look at although all work is done, by name."""
+        return dict(self._warnings)
 
     def silent_s(self) -> float:
         """How long ago the last step was, seconds."""

@@ -26,10 +26,11 @@ def answer(health: Health, path: str) -> tuple[HTTPStatus, dict[str, object]]:
     ask = questions.get(path.partition("?")[0])
     if ask is None:
         return HTTPStatus.NOT_FOUND, {"status": "unknown", "paths": list(questions)}
-    reasons = ask()
+    reasons, warnings = ask(), health.warnings()
+    said = {"warnings": warnings} if warnings else {}
     if reasons:
-        return HTTPStatus.SERVICE_UNAVAILABLE, {"status": "failing", "reasons": reasons}
-    return HTTPStatus.OK, {"status": "ok"}
+        return HTTPStatus.SERVICE_UNAVAILABLE, {"status": "failing", "reasons": reasons, **said}
+    return HTTPStatus.OK, {"status": "ok", **said}
 
 
 @contextmanager

@@ -9,7 +9,14 @@ from __future__ import annotations
 from threading import Event
 from typing import Final
 
-from collector.errors import DatabaseAway, MirrorproofError, Refused, Retryable, UsageError
+from collector.errors import (
+    DatabaseAway,
+    MirrorproofError,
+    Outdated,
+    Refused,
+    Retryable,
+    UsageError,
+)
 from collector.log import Throttle, get_logger
 from collector.service.backoff import Backoff
 from collector.service.health import STALLED
@@ -199,7 +206,8 @@ class Ingest:
             self._health.beat()
             parts.watcher.refresh()
             self._ask(source)
-        except Stuck as error:
+        except (Stuck, Outdated) as error:
+            # Whoever was outdated learns the policies before it reads anything again.
             self._complain("source_stuck", error)
             self._replace_source()
             return
@@ -220,7 +228,7 @@ class Ingest:
 
         Raises:
             Stuck: The source must be replaced.
-            DatabaseAway, UsageError: The database.
+            DatabaseAway, Outdated, UsageError: The database.
         """
         parts, now_s = self._parts, self._clock.monotonic()
         if not self._questions.due(now_s):

@@ -51,6 +51,7 @@ class Pending:
 
         Raises:
             Retryable, UsageError: The database; the batches are kept.
+            Outdated: They are to be read again.
         """
         if not self.batches:
             return {}

@@ -209,7 +209,7 @@ class CollectorSettings(Section):
     )
     user_agent: Treatment = Field(default="drop", description="What becomes of User-Agent.")
     policy_refresh_s: float = Field(
-        default=3.0, gt=0, le=60, description="How often to look for changed policies, seconds."
+        default=3.0, gt=0, le=20, description="How often to look for changed policies, seconds."
     )
     poison_limit: int = Field(
         default=1_000,

@@ -20,7 +20,14 @@ UNSAID = {
     "settled_window": {"id"},
     "finding": {"id"},
     "chain_head": set(),
-    "policy_version": {"id", "name", "valid_to_us", "recorded_us"},
+    "policy_version": {
+        "id",
+        "name",
+        "valid_to_us",
+        "recorded_us",
+        "acknowledged_us",
+        "stored_from_us",
+    },
 }
 """Columns that mean nothing, are edited later, or are nobody's evidence."""
 TAMPERINGS = {"sqlite": 1000, "postgresql": 60}

@@ -637,6 +637,37 @@ def test_a_database_that_refuses_us_ends_the_collector(bench: TestBench) -> None
     assert bench.sources[0].closed
 
 
+def test_what_a_collector_read_while_it_was_taken_for_dead_is_read_again(bench: TestBench) -> None:
+    """A policy with a new host came into force without it: lines about that host were left out."""
+    new_host = "other.weather.svc.cluster.local"
+
+    class Suspended(Writer):
+        """Stands still for long, once, between reading and writing."""
+
+        is_due = True
+
+        def write(self, batches: Sequence[Batch], claims: object, now_us: int) -> None:
+            if Suspended.is_due and any(one.read for one in batches):
+                Suspended.is_due = False
+                bench.clock.advance(120.0)
+                record = PolicyRecord("weather/other", "{}", (new_host,))
+                with writing(bench.engine) as connection:
+                    record_versions(connection, [record], bench.clock.now_us())
+            super().write(batches, claims, now_us)  # type: ignore[arg-type]
+
+    bench.produce(1)
+    bench.number += 1
+    line = client_line(f"id-{bench.number}", host=new_host)
+    bench.broker.append(P0, line.encode(), bench.clock.now_us())
+    collector = bench.collector(writer=Suspended(bench.engine, Redactor()))
+
+    bench.turn(collector, times=12)
+
+    assert not Suspended.is_due
+    assert bench.ids() == bench.expected()
+    assert len(bench.sources) == 2
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_any_mixture_of_faults_loses_and_doubles_nothing(bench: TestBench, seed: int) -> None:
     """Two collectors that fence each other, writes that fail before or after: every line once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated
@@ -82,16 +83,15 @@ def database_override(url: str | None) -> dict[str, object]:
     return {} if url is None else {"url": url}
 
 
-def record_policies(engine: Engine, paths: list[Path], now_us: int) -> int:
-    """Records the policies of files; returns how many are new or changed."""
+def record_policies(engine: Engine, paths: list[Path], now_us: int) -> None:
+    """Records what policy files declare, and ends what they declare no more."""
     from collector.db.engine import writing
-    from collector.db.policies import record_versions
     from verifier.policies.read import read_policies
-    from verifier.policies.stored import to_record
+    from verifier.policy_files.declared import declare
 
-    records = [to_record(policy) for policy in read_policies(paths)]
+    policies = read_policies(paths)
     with writing(engine) as connection:
-        return len(record_versions(connection, records, now_us))
+        declare(connection, paths, policies, now_us)
 
 
 def _collect_files(settings: Settings, paths: list[Path], stop: Event) -> None:
@@ -128,7 +128,9 @@ def collect(
     ] = None,
     policy: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Record the policies of a file or folder first."),
+        typer.Option(
+            metavar="FILE", help="Policies of a file or folder; changes are picked up. Repeatable."
+        ),
     ] = None,
     access_log_format: FormatOption = None,
     database_url: DatabaseOption = None,
@@ -139,6 +141,7 @@ def collect(
     from collector.service import app
     from collector.service.watchdog import leave_in_time
     from verifier import retention
+    from verifier.policy_files import watched
 
     kafka: dict[str, object] = {
         "bootstrap_servers": bootstrap_servers,
@@ -158,7 +161,10 @@ def collect(
         return _collect_files(settings, from_, stop)
     leave_in_time(stop)
     retention.start(settings, stop)
-    return app.build(settings, stop=stop).run(stop)
+    built = app.build(settings, stop=stop)
+    if policy:
+        watched.start(settings, policy, stop, partial(built.health.warn, "policy_files"))
+    return built.run(stop)
 
 
 def migrate(database_url: DatabaseOption = None, config: ConfigOption = None) -> None:

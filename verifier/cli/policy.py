@@ -30,8 +30,11 @@ Exit status: 0 nothing wrong (notes and warnings allowed), 1 errors, 2 unreadabl
 _RECORD_HELP: Final = """Records policies in the database: new ones, and changed ones anew.
 
 The option --policy of other commands does the same. A version judges requests from when it holds:
-from now on, or since ever for the first of its name. To correct the past, record the right one with
---valid-from, then settle again with [b]replay[/b].
+from now on, or since ever for the first of its name. A change counts once every live collector
+watches it (one that was not seen for a minute is dead); until then, and for [b]change_grace[/b]
+(5 s) after, requests are exempt, as proxies learn of it one by one. Of hosts that nobody watched
+before, lines are stored only from then on; what lacks earlier is unverifiable. To correct the past,
+record the right one with --valid-from, then settle again with [b]replay[/b].
 
 Exit status: 0 done, 2 wrong usage, file or database.
 
@@ -122,22 +125,36 @@ def list_command(
     import msgspec
 
     from collector.db.engine import reading
+    from verifier.policy_files.declared import troubles
     from verifier.settle.versions import recorded
     from verifier.times import iso_time
 
     with existing_database(database_url, config) as engine, reading(engine) as connection:
-        versions = recorded(connection)
+        versions, wrong = recorded(connection), troubles(connection)
+    for words in wrong:
+        typer.echo(f"policy files are not read, what they said before holds: {words}", err=True)
     for one in versions:
-        begin = None if one.valid_from_us is None else iso_time(one.valid_from_us)
-        end = None if one.valid_to_us is None else iso_time(one.valid_to_us)
+        begin, end = _time(one.valid_from_us), _time(one.valid_to_us)
         if as_json:
             known = {"version": one.id, "valid_from": begin, "valid_to": end}
             known["recorded"] = iso_time(one.recorded_us)
+            known["acknowledged"] = _time(one.acknowledged_us)
+            known["stored_from"] = _time(one.stored_from_us)
             typer.echo(json.dumps(known | {"policy": msgspec.to_builtins(one.policy)}))
         else:
             span = f"{begin or 'since ever'} to {end or 'now'}"
             typer.echo(f"version {one.id}, {span}, recorded {iso_time(one.recorded_us)}")
+            if one.acknowledged_us is None:
+                typer.echo("  not in force yet: not every live collector watches it")
+            elif one.stored_from_us is not None:
+                typer.echo(f"  lines of its hosts are stored from {iso_time(one.stored_from_us)}")
             typer.echo(f"  {_summary(one.policy)}")
+
+
+def _time(time_us: int | None) -> str | None:
+    from verifier.times import iso_time
+
+    return None if time_us is None else iso_time(time_us)
 
 
 def _summary(policy: Policy) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 PolicyOption = Annotated[
     list[Path] | None,
     typer.Option(
-        metavar="FILE", help="Record the policies of a file or folder first; may be repeated."
+        metavar="FILE", help="Policies of a file or folder; changes are picked up. Repeatable."
     ),
 ]
 JsonOption = Annotated[
@@ -165,6 +166,7 @@ def verify(
 ) -> None:
     """Runs the command."""
     from verifier.app import build
+    from verifier.policy_files import watched
 
     settings = load_settings(config, {"database": database_override(database_url)})
     stop = stop_on_signals()
@@ -177,6 +179,8 @@ def verify(
             if not as_json:
                 _print_totals(engine)
         else:
+            if policy:
+                watched.start(settings, policy, stop)
             verifier.run(stop)
     finally:
         engine.dispose()
@@ -206,6 +210,7 @@ def up(
     from collector.service import app as collector_app
     from verifier import retention
     from verifier.app import build, run_together
+    from verifier.policy_files import watched
 
     kafka: dict[str, object] = {
         "bootstrap_servers": bootstrap_servers,
@@ -222,6 +227,8 @@ def up(
         # Two engines: each part closes its own when it ends.
         collector = collector_app.build(settings)
         retention.start(settings, stop)
+        if policy:
+            watched.start(settings, policy, stop, partial(collector.health.warn, "policy_files"))
         verifier = build(settings, engine, on_settled=_printer(as_json=as_json))
         run_together({"collector": collector.run, "verifier": verifier.run}, stop)
     finally:

@@ -56,6 +56,7 @@ class Reason(StrEnum):
     )
     NO_MIRROR_IN_FORCE = "no mirror was in force"
     POLICY_CHANGED = "the policy had just changed"
+    NOT_STORED_YET = "lines of that time were not stored yet: nobody watched the policy's hosts"
     NEVER_MIRRORED = "CONNECT and upgrades are not mirrored"
     NOT_ROUTED = "answered before it was routed"
     NOT_CONNECTED = "never connected to the primary, and not copied"

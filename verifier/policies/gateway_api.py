@@ -52,6 +52,7 @@ def read_http_route(document: Node, context: Context) -> list[Policy]:
             subsets=subsets_of(watched, context.subsets),
             source=rule.where,
             resource=f"HTTPRoute {namespace}/{name}",
+            position=position - 1,
             route_hosts=hosts,
         )
         found.append(policy)

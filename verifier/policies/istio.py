@@ -127,6 +127,7 @@ class _Reader:
             route_name=route.get("name").text(""),
             source=route.where,
             resource=f"VirtualService {self.name}",
+            position=len(earlier),
             route_hosts=self.hosts,
             lints=(*self.lints, *lints),
         )

@@ -115,6 +115,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         source: `FILE document N` and the field of the route, for messages.
         resource: What the route belongs to, `KIND NAMESPACE/NAME`: among the routes of one
             resource the first that matches wins.
+        position: Its place among the routes of its resource, from 0.
         route_hosts: The canonical hosts whose requests the route may take; `*` and
             `*.example.com` are wildcards.
         lints: What its reader noticed, see `verifier.policies.lint`.
@@ -133,6 +134,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     valid_from_us: int | None = None
     source: str = ""
     resource: str = ""
+    position: int = 0
     route_hosts: tuple[str, ...] = ()
     lints: tuple[Lint, ...] = ()
 

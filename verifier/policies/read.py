@@ -27,14 +27,30 @@ def read_policies(paths: Sequence[Path]) -> tuple[Policy, ...]:
         UsageError: A file cannot be read, a field is wrong, or there is no policy at all. The
             message is one line with file, document and field.
     """
-    documents = [
-        document
-        for path in paths
-        for file in _files(path)
-        for document in parse_documents(_read(file), str(file))
-    ]
-    names = ", ".join(str(path) for path in paths)
-    return policies_of(documents, one_line(names))
+    return policies_in(read_files(paths), paths)
+
+
+def read_files(paths: Sequence[Path]) -> list[tuple[str, bytes]]:
+    """Names and contents of all files; a content may be one byte longer than it may be.
+
+    Raises:
+        UsageError: A file cannot be read, or a folder holds none.
+    """
+    return [(str(file), _read(file)) for path in paths for file in _files(path)]
+
+
+def policies_in(files: Sequence[tuple[str, bytes]], paths: Sequence[Path]) -> tuple[Policy, ...]:
+    """The policies of files that are read, see `read_policies`.
+
+    Args:
+        files: Names and contents.
+        paths: What was asked for, for messages.
+
+    Raises:
+        UsageError: A field is wrong, or there is no policy at all.
+    """
+    documents = [document for name, content in files for document in parse_documents(content, name)]
+    return policies_of(documents, one_line(", ".join(str(path) for path in paths)))
 
 
 def policies_of(documents: Sequence[Node], source: str) -> tuple[Policy, ...]:

@@ -55,8 +55,16 @@ def read_short(document: Node, context: Context) -> list[Policy]:
     found: list[Policy] = []
     for entry in document.get("policies").items():
         policy = _policy(entry, context)
-        earlier = tuple((o.name, o.match) for o in found if o.resource == policy.resource)
-        found.append(msgspec.structs.replace(policy, earlier=earlier))
+        before = [one for one in found if one.route_hosts == policy.route_hosts]
+        found.append(
+            msgspec.structs.replace(
+                policy,
+                # Named by its first policy, not by its file, which may be moved.
+                resource=f"policies {(before[0] if before else policy).name}",
+                earlier=tuple((one.name, one.match) for one in before),
+                position=len(before),
+            )
+        )
     return found
 
 
@@ -80,7 +88,6 @@ def _policy(entry: Node, context: Context) -> Policy:
         rules=read_rules(entry.get("rules")),
         valid_from_us=_valid_from(entry.get("valid_from")),
         source=entry.where,
-        resource=f"{entry.source} {host}",
         route_hosts=(host,),
     )
 

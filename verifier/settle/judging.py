@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -150,8 +151,9 @@ class KeyJudge:
                     doubt_route(judgement)
                 if route.may_be_live:
                     doubt_leaks(judgement)
-                doubt_holes(judgement, lambda *asked: around.silence().hole(*asked))
-                doubt_sample(judgement, lambda *asked: around.silence().hole(*asked), start)
+                hole = partial(_hole, version, around)
+                doubt_holes(judgement, hole)
+                doubt_sample(judgement, hole, start)
                 yield Judged(start, judgement)
 
     def _terms_at(self, version: Version, around: Surroundings, start_us: int) -> Terms:
@@ -161,7 +163,7 @@ class KeyJudge:
             policy = version.policy
             terms = Terms(mirror_groups(policy), policy.rules.horizon_us)
             self._terms[version.id] = terms
-        is_known = not around.is_passed_over(start_us)
+        is_known = version.is_stored(start_us) and not around.is_passed_over(start_us)
         return msgspec.structs.replace(
             terms,
             exempt=version.exemption(start_us),
@@ -189,6 +191,13 @@ class KeyJudge:
                 )
             )
             yield Judged(start, judgement)
+
+
+def _hole(version: Version, around: Surroundings, mirror: int, start_us: int) -> Reason | None:
+    """Why the line of a copy may lack: it was not stored yet, or the mirror's log has a hole."""
+    if not version.is_stored(start_us):
+        return Reason.NOT_STORED_YET
+    return around.silence().hole(mirror, start_us)
 
 
 def _lines(rows: Sequence[Any], cast: Cast) -> list[Line]:

@@ -154,7 +154,8 @@ class _Lookup:
     def _terms(self, policy: Policy, start_us: int) -> Terms:
         """The terms for an episode whose first request starts then."""
         presence, version = self._presence(policy, start_us), self._current(policy, start_us)
-        is_known = not self._judge.silence(version).is_passed_over(start_us)
+        is_passed_over = self._judge.silence(version).is_passed_over(start_us)
+        is_known = version.is_stored(start_us) and not is_passed_over
         return Terms(
             mirror_groups(policy),
             policy.rules.horizon_us,
@@ -171,4 +172,7 @@ class _Lookup:
         return sort(seen, Cast(policy, self._directory))
 
     def _hole(self, policy: Policy, mirror: int, start_us: int) -> Reason | None:
-        return self._judge.silence(self._current(policy, start_us)).hole(mirror, start_us)
+        version = self._current(policy, start_us)
+        if not version.is_stored(start_us):
+            return Reason.NOT_STORED_YET
+        return self._judge.silence(version).hole(mirror, start_us)

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from collector.db.acknowledged import confirm
 from collector.db.tables import batch, observation
 from verifier.pairing.lines import Reason
 from verifier.pairing.tally import Tally
@@ -75,8 +76,13 @@ class Ticker:
             connection: One snapshot: REPEATABLE READ, or BEGIN IMMEDIATE on SQLite.
             now_us: The database's clock.
         """
+        confirm(connection, now_us)
         watermark = report.watermark(connection, now_us, self._rules.evidence)
         versions = self._store.read(connection)
+        if versions.waiting:
+            # Some collector does not watch a change yet; it has a minute. Nothing is judged by
+            # half, and the cursors stay.
+            return Ticked(watermark, [], more=False)
         self._directory.refresh(connection)
         batches = late.new_batches(connection)
         late.note_pods(connection, batches)

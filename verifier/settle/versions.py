@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, select
@@ -27,34 +27,65 @@ class Version(msgspec.Struct, frozen=True):
         id: Its row.
         policy: What it says.
         valid_from_us: From when it holds; None: since ever.
+        in_force_us: From when its verdicts count, see `in_force`; None: since ever.
+        stored_from_us: From when all lines about its hosts are stored; None: since ever.
         from_us: From when requests are judged by it. The first one of a policy judges what was
             before it, too: no mirror was in force then.
         to_us: Until when, without that time.
         digest: Of its document.
+        acknowledged: Whether every live collector watches it: until then nothing is settled.
     """
 
     id: int
     policy: Policy
     valid_from_us: int | None
+    in_force_us: int | None
+    stored_from_us: int | None
     from_us: int
     to_us: int
     digest: bytes
+    acknowledged: bool = True
 
     def exemption(self, time_us: int) -> Reason | None:
         """Why nothing is owed at a time although the policy has a mirror."""
-        if self.valid_from_us is None:
+        if self.valid_from_us is None or self.in_force_us is None:
             return None
         if time_us < self.valid_from_us:
             return Reason.NO_MIRROR_IN_FORCE
-        if time_us < self.valid_from_us + self.policy.rules.change_grace_us:
+        if time_us < self.in_force_us + self.policy.rules.change_grace_us:
             return Reason.POLICY_CHANGED
         return None
 
-    def has_exemption_after(self, start_us: int) -> bool:
-        """Whether any time from then on is exempt."""
-        if self.valid_from_us is None:
+    def is_stored(self, time_us: int) -> bool:
+        """Whether all lines of a request that starts then are stored; clocks may differ a little.
+
+        Rule: nobody watched a new host before, so that what lacks then was never stored.
+        """
+        stored_from_us = self.stored_from_us
+        return stored_from_us is None or time_us >= stored_from_us + self.policy.rules.horizon_us
+
+    def is_plain_after(self, start_us: int) -> bool:
+        """Whether no time from then on is exempt, or without lines."""
+        if not self.is_stored(start_us):
             return False
-        return start_us < self.valid_from_us + self.policy.rules.change_grace_us
+        in_force_us = self.in_force_us
+        return in_force_us is None or start_us >= in_force_us + self.policy.rules.change_grace_us
+
+
+def in_force(valid_from_us: int | None, recorded_us: int, acknowledged_us: int) -> int | None:
+    """From when the verdicts of a version count, but for its grace; None: since ever.
+
+    A change counts once every live collector watched it: until then the old and the new one hold
+    beside each other. What corrects the past counts from when it is said to hold.
+
+    Args:
+        valid_from_us: From when it holds; None: since ever.
+        recorded_us: When it was recorded.
+        acknowledged_us: When every live collector watched it.
+    """
+    if valid_from_us is None or valid_from_us < recorded_us:
+        return valid_from_us
+    return max(valid_from_us, acknowledged_us)
 
 
 class Era(msgspec.Struct, frozen=True):
@@ -80,12 +111,14 @@ class Era(msgspec.Struct, frozen=True):
 class Versions:
     """All policy versions.
 
-    Args:
-        versions: In the order in which they were recorded.
+    Attributes:
+        all: In the order in which they were recorded.
+        waiting: Whether not every live collector watches all of them yet.
     """
 
     def __init__(self, versions: Iterable[Version]) -> None:
         self.all: Final = tuple(versions)
+        self.waiting: Final = any(not version.acknowledged for version in self.all)
         edges = {_SINCE_EVER, *(v.from_us for v in self.all), *(v.to_us for v in self.all)}
         self._edges: Final = sorted(edges - {_FOR_EVER})
         self._eras: dict[int, Era] = {}
@@ -116,27 +149,55 @@ class Versions:
     def _make(self, index: int) -> Era:
         start = self._edges[index]
         end = self._edges[index + 1] if index + 1 < len(self._edges) else _FOR_EVER
-        current = {v.policy.name: v for v in self.all if v.from_us <= start < v.to_us}
+        current = _in_order(v for v in self.all if v.from_us <= start < v.to_us)
         policies = tuple(version.policy for version in current.values())
         places = Places(policies)
         return Era(start, end, current, policies, places, places.routes)
+
+
+def _in_order(versions: Iterable[Version]) -> dict[str, Version]:
+    """Versions by policy, those of one resource in the order of its routes.
+
+    A route that was changed alone has a newer version than those behind it.
+    """
+    resources: dict[str, list[Version]] = {}
+    for version in {one.policy.name: one for one in versions}.values():
+        policy = version.policy
+        resources.setdefault(policy.resource or policy.name, []).append(version)
+    ordered = (sorted(found, key=lambda v: v.policy.position) for found in resources.values())
+    return {version.policy.name: version for found in ordered for version in found}
+
+
+class Row(NamedTuple):
+    """What the database says of a version besides its document."""
+
+    id: int
+    name: str
+    valid_from_us: int | None
+    valid_to_us: int | None
+    recorded_us: int
+    acknowledged_us: int | None
+    stored_from_us: int | None
 
 
 class VersionStore:
     """Reads the versions, and decodes them again only when they changed."""
 
     def __init__(self) -> None:
-        self._rows: tuple[tuple[Any, ...], ...] | None = None
+        self._rows: tuple[Row, ...] | None = None
         self._policies: dict[int, tuple[Policy, bytes]] = {}
         self._versions = Versions(())
 
     def read(self, connection: Connection) -> Versions:
         """All versions as this transaction sees them."""
-        columns = policy_version.c
-        query = select(columns.id, columns.name, columns.valid_from_us, columns.valid_to_us)
-        rows = tuple(tuple(row) for row in connection.execute(query.order_by(columns.id)))
+        c = policy_version.c
+        query = select(
+            c.id, c.name, c.valid_from_us, c.valid_to_us, c.recorded_us, c.acknowledged_us,
+            c.stored_from_us,
+        )  # fmt: skip
+        rows = tuple(Row(*row) for row in connection.execute(query.order_by(c.id)))
         if rows != self._rows:
-            self._learn(connection, {row[0] for row in rows} - self._policies.keys())
+            self._learn(connection, {row.id for row in rows} - self._policies.keys())
             self._versions = Versions(self._timed(rows))
             self._rows = rows
         return self._versions
@@ -147,16 +208,27 @@ class VersionStore:
             if row.id in ids:
                 self._policies[row.id] = (from_document(row.document), bytes(row.digest))
 
-    def _timed(self, rows: Iterable[tuple[Any, ...]]) -> list[Version]:
+    def _timed(self, rows: Iterable[Row]) -> list[Version]:
         seen: set[str] = set()
         found = []
-        for number, name, valid_from_us, valid_to_us in rows:
-            first = name not in seen
-            seen.add(name)
-            begin = _SINCE_EVER if first or valid_from_us is None else valid_from_us
-            end = _FOR_EVER if valid_to_us is None else valid_to_us
-            policy, digest = self._policies[number]
-            found.append(Version(number, policy, valid_from_us, begin, end, digest))
+        for row in rows:
+            first = row.name not in seen
+            seen.add(row.name)
+            policy, digest = self._policies[row.id]
+            since, until, acknowledged_us = row.valid_from_us, row.valid_to_us, row.acknowledged_us
+            found.append(
+                Version(
+                    id=row.id,
+                    policy=policy,
+                    valid_from_us=since,
+                    in_force_us=in_force(since, row.recorded_us, acknowledged_us or 0),
+                    stored_from_us=row.stored_from_us,
+                    from_us=_SINCE_EVER if first or since is None else since,
+                    to_us=_FOR_EVER if until is None else until,
+                    digest=digest,
+                    acknowledged=acknowledged_us is not None,
+                )
+            )
         return found
 
 
@@ -168,11 +240,16 @@ class Recorded(msgspec.Struct, frozen=True):
     valid_from_us: int | None
     valid_to_us: int | None
     recorded_us: int
+    acknowledged_us: int | None
+    stored_from_us: int | None
 
 
 def recorded(connection: Connection) -> list[Recorded]:
     """All versions, by policy, each in the order in which they were recorded."""
     c = policy_version.c
-    query = select(c.id, c.document, c.valid_from_us, c.valid_to_us, c.recorded_us)
+    query = select(
+        c.id, c.document, c.valid_from_us, c.valid_to_us, c.recorded_us, c.acknowledged_us,
+        c.stored_from_us,
+    )  # fmt: skip
     rows = connection.execute(query.order_by(c.name, c.id))
     return [Recorded(row.id, from_document(row.document), *row[2:]) for row in rows]

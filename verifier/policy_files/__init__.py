@@ -1,0 +1,1 @@
+"""Policy files and the database: what they declare, kept up with while a process runs."""
