@@ -109,6 +109,21 @@ def _collect_files(settings: Settings, paths: list[Path], stop: Event) -> None:
     built.check_outcome()
 
 
+def _collect_records(settings: Settings, policy: list[Path] | None, stop: Event) -> None:
+    """Reads from Kafka until `stop` is set. Raises UsageError, Retryable."""
+    from collector.service.app import build
+    from collector.service.watchdog import leave_in_time
+    from verifier import retention
+    from verifier.policy_files import watched
+
+    leave_in_time(stop)
+    retention.start(settings, stop)
+    built = build(settings, stop=stop)
+    if policy:
+        watched.start(settings, policy, stop, partial(built.health.warn, "policy_files"))
+    built.run(stop)
+
+
 def collect(
     bootstrap_servers: Annotated[
         str | None,
@@ -139,9 +154,6 @@ def collect(
     """Runs the command."""
     from collector.clock import SystemClock
     from collector.service import app
-    from collector.service.watchdog import leave_in_time
-    from verifier import retention
-    from verifier.policy_files import watched
 
     kafka: dict[str, object] = {
         "bootstrap_servers": bootstrap_servers,
@@ -159,12 +171,7 @@ def collect(
         engine.dispose()
     if from_:
         return _collect_files(settings, from_, stop)
-    leave_in_time(stop)
-    retention.start(settings, stop)
-    built = app.build(settings, stop=stop)
-    if policy:
-        watched.start(settings, policy, stop, partial(built.health.warn, "policy_files"))
-    return built.run(stop)
+    return _collect_records(settings, policy, stop)
 
 
 def migrate(database_url: DatabaseOption = None, config: ConfigOption = None) -> None:
