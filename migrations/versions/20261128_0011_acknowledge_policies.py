@@ -1,6 +1,6 @@
 """Write down from when every live collector watched a policy version.
 
-Revision: 0010. Expands only: programs of 0009 run on; what they record is in force once a program
+Revision: 0011. Expands only: programs of 0010 run on; what they record is in force once a program
 of now looks. What was recorded before was in force at once, and remains so.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from alembic import op
 from sqlalchemy import BigInteger, Column, text
 
-revision = "0010"
-down_revision: str | None = "0009"
+revision = "0011"
+down_revision: str | None = "0010"
 branch_labels: str | None = None
 depends_on: str | None = None
 
