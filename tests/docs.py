@@ -1,4 +1,4 @@
-"""Writes the README's settings table from the code: `python -m tests.docs`."""
+"""Writes the README's tables of settings from the code: `python -m tests.docs`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from collector.settings import PREFIX, Settings
+from collector.settings.alerts import EndpointSettings
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN = "<!-- settings: made by `python -m tests.docs`, checked by tests/unit/test_docs.py -->\n"
 END = "<!-- end of settings -->"
+BEGIN_ENDPOINTS = "<!-- settings of endpoints: made by `python -m tests.docs` -->\n"
+END_ENDPOINTS = "<!-- end of settings of endpoints -->"
 
 
 def _default(field: FieldInfo) -> str:
-    if field.default is None or field.default in ("", ()):
+    if field.is_required() or field.default is None or field.default in ("", ()):
         return ""
     value = field.default
     return f"`{','.join(value) if isinstance(value, tuple) else value}`"
@@ -34,10 +37,25 @@ def settings_table() -> str:
     return "\n".join(rows) + "\n"
 
 
+def endpoints_table() -> str:
+    """The settings of an endpoint: name, default, meaning."""
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
+    rows += [
+        f"| `{name}` | {_default(field)} | {field.description} |"
+        for name, field in EndpointSettings.model_fields.items()
+    ]
+    return "\n".join(rows) + "\n"
+
+
 def with_table(text: str) -> str:
-    """The README's text with the table of today."""
-    head, rest = text.split(BEGIN)
-    return head + BEGIN + settings_table() + END + rest.partition(END)[2]
+    """The README's text with the tables of today."""
+    text = _between(text, BEGIN, settings_table(), END)
+    return _between(text, BEGIN_ENDPOINTS, endpoints_table(), END_ENDPOINTS)
+
+
+def _between(text: str, begin: str, table: str, end: str) -> str:
+    head, rest = text.split(begin)
+    return head + begin + table + end + rest.partition(end)[2]
 
 
 if __name__ == "__main__":

@@ -15,11 +15,13 @@ from collector.db.retention import Aging, collectors_tables
 from collector.service.maintenance import Ages, Maintenance
 from collector.settings import Settings
 from collector.settings.retention import RetentionSettings
+from verifier.alerts.tables import alert_message
 from verifier.settle.audit import FINDINGS
 from verifier.settle.kept import needed_us
 from verifier.tables import chain_head, finding, settled_window
 
 _DAY_US: Final = 24 * 3_600 * 1_000_000
+_NEVER_US: Final = 2**62
 
 
 def maintenance(settings: Settings, engine: Engine, clock: Clock) -> Maintenance:
@@ -41,7 +43,7 @@ def start(settings: Settings, stop: Event) -> None:
 
 def ages(own: RetentionSettings) -> Ages:
     """How long things are kept by these settings."""
-    windows = settled_window.c
+    windows, messages = settled_window.c, alert_message.c
     of_window = and_(
         windows.policy == finding.c.policy,
         windows.start_us == finding.c.window_start_us,
@@ -68,6 +70,12 @@ def ages(own: RetentionSettings) -> Ages:
                 keep_us=_us(own.windows_days),
                 in_order=True,  # as they are chained
                 before_drop=_move_anchors,
+            ),
+            Aging(
+                table=alert_message,
+                # What is still to be sent stays.
+                rows=select(messages.id, func.coalesce(messages.finished_us, _NEVER_US)),
+                keep_us=_us(own.alerts_days),
             ),
         ],
         needed_us=needed_us,

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from collector.errors import UsageError
 from collector.redact import Treatment
+from collector.settings.alerts import AlertsSettings
 from collector.settings.api import ApiSettings
 from collector.settings.forms import (
     Brokers,
@@ -261,3 +262,4 @@ class Settings(BaseSettings):
     log: LogSettings = Field(default_factory=LogSettings)
     verifier: VerifierSettings = Field(default_factory=VerifierSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
+    alerts: AlertsSettings = Field(default_factory=AlertsSettings)

@@ -20,6 +20,7 @@ from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
     PydanticBaseSettingsSource,
+    SettingsError,
 )
 
 from collector.errors import UsageError
@@ -28,6 +29,9 @@ from collector.settings import PREFIX, Settings
 CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
 _TEST_VARIABLES: Final = f"{PREFIX}TEST_"
 """Name the servers that tests use; the program leaves them alone."""
+
+_OF_A_LIST: Final = 3
+"""Parts of a place that name an item of a list; one more names a setting of an object in it."""
 
 
 class SettingInfo(NamedTuple):
@@ -76,6 +80,9 @@ def load(
         return make(**{section: values for section, values in given.items() if values})
     except ValidationError as error:
         raise UsageError(_first_problem(error)) from None  # the cause may hold a secret
+    except SettingsError:
+        # The only setting of objects.
+        raise UsageError("setting alerts.endpoints: is no JSON array of objects") from None
 
 
 def _with_file(file: dict[str, Any]) -> type[Settings]:
@@ -128,7 +135,8 @@ def _nearest(name: str, known: set[str]) -> str:
 def _first_problem(error: ValidationError) -> str:
     """One line about the first thing that is wrong, without any value."""
     problem = error.errors(include_input=False, include_url=False)[0]
-    name = ".".join(str(part) for part in problem["loc"][:2]) or "settings"
+    place = problem["loc"] if len(problem["loc"]) > _OF_A_LIST else problem["loc"][:2]
+    name = ".".join(str(part) for part in place) or "settings"
     if problem["type"] == "extra_forbidden":
         known = {info.name for info in known_settings()}
         return f"setting {name} is unknown{_nearest(name, known)}"

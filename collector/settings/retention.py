@@ -47,6 +47,12 @@ class RetentionSettings(Section):
         description="How long findings with their lines are kept, days; 0: for ever. "
         "Never longer than their windows.",
     )
+    alerts_days: float = Field(
+        default=90.0,
+        ge=0,
+        description="How long messages to receivers of alerts are kept after they were delivered "
+        "or given up, days; 0: for ever.",
+    )
     every_s: float = Field(
         default=60.0,
         gt=0,

@@ -27,6 +27,7 @@ _COMMANDS: Final = (
     "explain",
     "audit",
     "quarantine",
+    "alert",
     "policy",
     "format",
     "replay",

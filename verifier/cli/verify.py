@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from collector.settings import Settings
+    from verifier.alerts.deliver import Deliverer
     from verifier.settle.record import Settled
     from verifier.settle.report import Totals
 
@@ -37,6 +38,9 @@ PolicyOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="One JSON object a line for each settled revision.")
 ]
+
+_DRAIN_S = 30.0
+"""So long `--once` sends the alerts that it wrote; the others a verifier sends that runs."""
 
 _VERIFY_HELP = """Settles windows of the database that collectors fill.
 
@@ -155,6 +159,15 @@ def _open(settings: Settings, policy: list[Path] | None, *, migrate: bool = Fals
     return engine
 
 
+def _deliverer(settings: Settings, engine: Engine) -> Deliverer:
+    """What sends alerts; its endpoints are known before anything is told."""
+    from verifier.alerts import deliver
+
+    found = deliver.build(settings, engine)
+    found.declare()
+    return found
+
+
 def verify(
     policy: PolicyOption = None,
     once: Annotated[
@@ -165,7 +178,7 @@ def verify(
     config: ConfigOption = None,
 ) -> None:
     """Runs the command."""
-    from verifier.app import build
+    from verifier.app import build, run_together
     from verifier.policy_files import watched
 
     settings = load_settings(config, {"database": database_override(database_url)})
@@ -174,14 +187,16 @@ def verify(
     try:
         printer = _printer(as_json=as_json, always=once)
         verifier = build(settings, engine, on_settled=printer)
+        deliverer = _deliverer(settings, engine)
         if once:
             verifier.settle_due()
             if not as_json:
                 _print_totals(engine)
+            deliverer.drain(_DRAIN_S)
         else:
             if policy:
                 watched.start(settings, policy, stop)
-            verifier.run(stop)
+            run_together({"verifier": verifier.run, "alerts": deliverer.run}, stop)
     finally:
         engine.dispose()
 
@@ -230,7 +245,9 @@ def up(
         if policy:
             watched.start(settings, policy, stop, partial(collector.health.warn, "policy_files"))
         verifier = build(settings, engine, on_settled=_printer(as_json=as_json))
-        run_together({"collector": collector.run, "verifier": verifier.run}, stop)
+        alerts = _deliverer(settings, engine)
+        parts = {"collector": collector.run, "verifier": verifier.run, "alerts": alerts.run}
+        run_together(parts, stop)
     finally:
         engine.dispose()
 
