@@ -90,6 +90,17 @@ class Gatekeeper:
             raise _unknown("the key is unknown, revoked, or over")
         return Caller(f"key:{found.prefix}", with_included(set(found.scopes)))
 
+    def caller_of_prefix(self, prefix: str) -> Caller | None:
+        """Who showed a key before, by its public beginning; None: it is not valid any more."""
+        with self._services.reading() as connection:
+            now_us = self._services.now_us(connection)
+            found = next((key for key in keys.all_keys(connection) if key.prefix == prefix), None)
+        if found is None or not found.is_valid(now_us):
+            return None
+        caller = Caller(f"key:{found.prefix}", with_included(set(found.scopes)))
+        self._limit(caller.name)
+        return caller
+
     def is_open(self) -> bool:
         """Whether nobody set up who may ask: then this machine may, and nobody else."""
         if self._tokens is not None:

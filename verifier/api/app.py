@@ -14,6 +14,7 @@ from verifier.api.access import Gatekeeper
 from verifier.api.problems import Problem, documented
 from verifier.api.routes import findings, health, ingest, policies, requests, statements
 from verifier.api.services import Services
+from verifier.page import routes as pages
 
 PREFIX: Final = "/api/v1"
 _DESCRIPTION: Final = """What was settled, found and ingested, for audits and programs.
@@ -58,6 +59,7 @@ def create_app(services: Services) -> FastAPI:
     for router in _ROUTERS:
         app.include_router(router, prefix=PREFIX)
     app.include_router(health.router)
+    pages.install(app)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
     return app
 
