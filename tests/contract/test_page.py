@@ -150,6 +150,7 @@ def test_a_browser_shows_its_key_once(world: World) -> None:
         assert client.get("/policy", params={"name": NAME, "since": SINCE}).status_code == 200
         assert client.get("/request", params={"id": "id-1"}).status_code == 403
         assert client.get("/api/v1/policies").status_code == 401
+        client.cookies.clear()
         client.cookies.set("mirrorproof_session", "forged")
         assert client.get("/").url.path == "/login"
 
