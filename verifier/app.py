@@ -11,15 +11,16 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from collector.clock import Clock, SystemClock
-from collector.db.engine import as_our_error, writing
+from collector.db.engine import as_our_error, reading, writing
 from collector.errors import Fenced, MirrorproofError, Retryable
 from collector.log import Throttle, get_logger
 from collector.service.app import owner_name
 from collector.service.backoff import Backoff
 from collector.settings import Settings, VerifierSettings
 from verifier.settle import lease as leases
-from verifier.settle.lease import DatabaseClock, Lease, database_now_us
+from verifier.settle.lease import DatabaseClock, Lease, Standby, database_now_us
 from verifier.settle.record import Settled
+from verifier.settle.steady import SteadyTime
 from verifier.settle.tick import Ticked, Ticker, TickRules
 from verifier.settle.transaction import settling
 from verifier.settle.watermark import EvidenceRules
@@ -70,6 +71,8 @@ class Verifier:
         self._parts: Final = parts
         self._ticker: Final = Ticker(tick_rules(parts.settings))
         self._lease: Lease | None = None
+        self._standby: Final = Standby(self._ttl_us)
+        self._time: Final = SteadyTime()
         self._backoff = Backoff()
         self._throttle = Throttle()
         self._log = get_logger(component="verifier")
@@ -139,17 +142,34 @@ class Verifier:
         return ticked
 
     def _tick(self, lease: Lease) -> Ticked:
-        with settling(self._parts.engine) as connection:
-            now_us = self._parts.database_now_us(connection)
-            leases.renew(connection, lease, now_us, self._ttl_us)
-            return self._ticker.tick(connection, now_us)
+        parts = self._parts
+        with settling(parts.engine) as connection:
+            clock_us = parts.database_now_us(connection)
+            leases.renew(connection, lease, clock_us, self._ttl_us)
+            newest_us = leases.newest_us(connection)
+            now_us = self._time.look(clock_us, parts.clock.monotonic(), newest_us)
+            ticked = self._ticker.tick(connection, now_us)
+            # However long that took, nobody takes over before the next one is due.
+            leases.renew(connection, lease, parts.database_now_us(connection), self._ttl_us)
+            return ticked
 
     def _take_lease(self) -> Lease | None:
-        with writing(self._parts.engine) as connection:
-            now_us = self._parts.database_now_us(connection)
-            self._lease = leases.take(connection, self._parts.owner, now_us, self._ttl_us)
+        """Takes the lease if its holder is silent; only looks as long as he is not."""
+        parts = self._parts
+        with reading(parts.engine) as connection:
+            seen = leases.look(connection)
+            now_us = parts.database_now_us(connection)
+        silent = seen is not None and self._standby.is_silent(seen, parts.clock.monotonic())
+        if seen is not None and not (silent or leases.is_due(seen, parts.owner, now_us)):
+            return None
+        with writing(parts.engine) as connection:
+            now_us = parts.database_now_us(connection)
+            self._lease = leases.take(
+                connection, parts.owner, now_us, self._ttl_us, seen if silent else None
+            )
         if self._lease is not None:
-            self._log.info("lease_taken", epoch=self._lease.epoch)
+            before = "" if seen is None else seen.owner
+            self._log.info("lease_taken", epoch=self._lease.epoch, before=before)
         return self._lease
 
     @property

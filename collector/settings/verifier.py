@@ -31,7 +31,7 @@ class VerifierSettings(Section):
         default=0.5, gt=0, le=60, description="How often to look for what is due, seconds."
     )
     lease_s: float = Field(
-        default=30.0,
+        default=10.0,
         ge=1,
         le=600,
         description="After so long without a sign of life another verifier takes over, seconds.",

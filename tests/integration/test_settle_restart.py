@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, func, select, text
+from sqlalchemy import Engine, event, func, select
 
 from collector.db.engine import open_engine, writing
 from collector.errors import Fenced
@@ -190,32 +189,49 @@ def test_a_lease_given_back_too_late_stays_with_its_owner(engine: Engine) -> Non
     assert second == leases.Lease("b", 2)
 
 
-def test_nobody_takes_over_in_the_middle_of_a_commit(migrated_postgres_url: str) -> None:
-    """The settling transaction holds the row: the other one waits, and finds it renewed."""
+def test_nobody_takes_over_in_the_middle_of_a_tick(migrated_postgres_url: str) -> None:
+    """The settling transaction holds the row, however long it takes: who asks does not wait."""
     engine = open_engine(migrated_postgres_url)
     first = take(engine, "a", NOW)
     assert first is not None
     late = NOW + TTL_US + 1
-    got: list[leases.Lease | None] = []
+    with engine.connect() as connection:
+        silent = leases.look(connection)
     with settling(engine) as connection:
         leases.renew(connection, first, late, TTL_US)
-        other = threading.Thread(target=lambda: got.append(take(engine, "b", late)))
-        other.start()
-        _wait_for_a_lock(engine)
-    other.join(10)
 
-    assert got == [None]
+        assert take(engine, "b", late) is None
+        with writing(engine) as other:
+            assert leases.take(other, "b", late, TTL_US, silent) is None
+
     engine.dispose()
 
 
-def _wait_for_a_lock(engine: Engine) -> None:
-    """Returns once some session waits for a lock."""
-    query = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-    for _ in range(10_000):
-        with engine.connect() as connection:
-            if connection.scalar(query):
-                return
-    raise AssertionError("nobody waits")
+def test_a_lease_of_the_far_future_holds_up_nobody(engine: Engine) -> None:
+    """The clock was a year ahead when it was taken: by their own clocks others see it is dead."""
+    year_us = 365 * 24 * 3600 * SECOND
+    take(engine, "a", NOW + year_us)
+    with engine.connect() as connection:
+        silent = leases.look(connection)
+    assert take(engine, "b", NOW) is None
+
+    with writing(engine) as connection:
+        taken = leases.take(connection, "b", NOW, TTL_US, silent)
+
+    assert taken == leases.Lease("b", 2)
+    assert take(engine, "c", NOW + TTL_US + 1) == leases.Lease("c", 3)
+
+
+def test_who_gave_a_sign_of_life_keeps_the_lease(engine: Engine) -> None:
+    """Between looking and taking it was renewed."""
+    first = take(engine, "a", NOW)
+    assert first is not None
+    with engine.connect() as connection:
+        silent = leases.look(connection)
+    renew(engine, first, NOW + 1)
+
+    with writing(engine) as connection:
+        assert leases.take(connection, "b", NOW + 2, TTL_US, silent) is None
 
 
 def verifier(engine: Engine, owner: str, world: World, told: list[Any]) -> Verifier:

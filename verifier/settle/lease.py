@@ -1,8 +1,11 @@
 """One verifier settles at a time: a lease with an epoch, by the database's clock.
 
-The lease is taken in a transaction of its own, and renewed inside every settling transaction:
-that update locks the row and must hit it, so that a verifier that was replaced while it computed
-cannot commit, and nobody can take the lease in the middle of a commit.
+The lease is taken in a transaction of its own, and renewed inside every settling transaction,
+first and last: the first update locks the row and must hit it, so that a verifier that was
+replaced while it computed cannot commit, and nobody takes the lease in the middle of a tick,
+however long that is; the last one counts the time from its end. Clocks may jump: whoever stands
+by also takes a lease that nobody renewed for its time by his own steady clock, so that one that
+expires in a year holds up nobody, and a lease that was taken too early fences its owner, no more.
 """
 
 from __future__ import annotations
@@ -11,9 +14,10 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from collector.db.tables import position
 from collector.errors import Fenced
 from verifier.tables import verifier_lease
 
@@ -39,31 +43,89 @@ def database_now_us(connection: Connection) -> int:
     return int(connection.execute(text(sql)).scalar_one())
 
 
-def take(connection: Connection, owner: str, now_us: int, ttl_us: int) -> Lease | None:
-    """Takes the lease when it is free, expired or ours; None when another one has it.
+def newest_us(connection: Connection) -> int | None:
+    """The latest time at which any line ended, wild clocks aside, µs; None: there is no line."""
+    found: int | None = connection.scalar(select(func.max(position.c.watermark_us)))
+    return found
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """The lease as somebody else holds it; what changes with every sign of life."""
+
+    owner: str
+    epoch: int
+    expires_us: int
+
+
+class Standby:
+    """Whether the holder of the lease has said nothing for too long. Pure but for its memory.
+
+    Args:
+        ttl_us: For how long a lease holds.
+    """
+
+    def __init__(self, ttl_us: int) -> None:
+        self._ttl_us: Final = ttl_us
+        self._seen: Seen | None = None
+        self._since_s = 0.0
+
+    def is_silent(self, seen: Seen, now_s: float) -> bool:
+        """Whether nothing was heard of the holder for the time of a lease.
+
+        Args:
+            seen: The lease, just read.
+            now_s: A clock that never jumps.
+        """
+        if seen != self._seen:
+            self._seen, self._since_s = seen, now_s
+        return now_s - self._since_s > self._ttl_us / 1e6
+
+
+def look(connection: Connection) -> Seen | None:
+    """The lease as it is; None: nobody ever had it."""
+    c = verifier_lease.c
+    query = select(c.owner, c.epoch, c.expires_us).where(c.name == NAME)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Seen(*row)
+
+
+def is_due(seen: Seen, owner: str, now_us: int) -> bool:
+    """Whether somebody may take a lease, by the database's clock."""
+    return seen.expires_us < now_us or seen.owner == owner
+
+
+def take(
+    connection: Connection, owner: str, now_us: int, ttl_us: int, silent: Seen | None = None
+) -> Lease | None:
+    """Takes the lease when it is free, expired, ours or silent; None when another one has it.
 
     Args:
         connection: In a write transaction of its own (READ COMMITTED on PostgreSQL).
         owner: Who asks.
         now_us: The database's clock.
         ttl_us: How long it holds without being renewed.
+        silent: The lease of somebody who is silent: it is taken if it is still the same.
     """
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    c = verifier_lease.c
+    if look(connection) is None:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        values = {"name": NAME, "owner": "", "epoch": 0, "expires_us": 0}
+        statement = dialect.insert(verifier_lease).values(values)
+        connection.execute(statement.on_conflict_do_nothing())
+    due = (c.expires_us < now_us) | (c.owner == owner)
+    if silent is not None:
+        due |= (c.epoch == silent.epoch) & (c.expires_us == silent.expires_us)
+    # A settling transaction has the row locked: who asks meanwhile does not wait for its end.
+    free = select(c.epoch).where(c.name == NAME, due).with_for_update(skip_locked=True)
+    epoch = connection.scalar(free)
+    if epoch is None:
+        return None
     connection.execute(
-        dialect.insert(verifier_lease)
-        .values(name=NAME, owner="", epoch=0, expires_us=0)
-        .on_conflict_do_nothing()
-    )
-    epoch = connection.execute(
         update(verifier_lease)
-        .where(
-            verifier_lease.c.name == NAME,
-            (verifier_lease.c.expires_us < now_us) | (verifier_lease.c.owner == owner),
-        )
-        .values(owner=owner, epoch=verifier_lease.c.epoch + 1, expires_us=now_us + ttl_us)
-        .returning(verifier_lease.c.epoch)
-    ).scalar_one_or_none()
-    return None if epoch is None else Lease(owner, epoch)
+        .where(c.name == NAME)
+        .values(owner=owner, epoch=epoch + 1, expires_us=now_us + ttl_us)
+    )
+    return Lease(owner, epoch + 1)
 
 
 def renew(connection: Connection, lease: Lease, now_us: int, ttl_us: int) -> None:
@@ -92,8 +154,3 @@ def give_back(connection: Connection, lease: Lease) -> None:
         .where(verifier_lease.c.name == NAME, verifier_lease.c.epoch == lease.epoch)
         .values(expires_us=0)
     )
-
-
-def holder(connection: Connection) -> str | None:
-    """Who has the lease, expired or not; None: nobody ever had."""
-    return connection.scalar(select(verifier_lease.c.owner).where(verifier_lease.c.name == NAME))

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from collector.db.engine import writing
 from collector.db.kept import hold_lines
+
+_SETTINGS: Final = {
+    # A tick groups a million lines by their keys; more than fits is sorted on disk.
+    "work_mem": "128MB",
+    "jit": "off",  # compiling takes longer than the queries
+    # Plans know what lies in which partition only when they know the times.
+    "plan_cache_mode": "force_custom_plan",
+    # The rows of a verifier that froze, or vanished, stay locked for so long: between two
+    # statements, or while it is sent rows. None of ours takes a second between two.
+    "idle_in_transaction_session_timeout": "10s",
+    "tcp_user_timeout": "10s",
+}
 
 
 @contextmanager
@@ -27,4 +40,11 @@ def settling(engine: Engine) -> Iterator[Connection]:
         connection = plain.execution_options(isolation_level="REPEATABLE READ")
         with connection.begin():
             hold_lines(connection)
+            _set(connection)
             yield connection
+
+
+def _set(connection: Connection) -> None:
+    """Settings of this transaction alone."""
+    calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items())
+    connection.execute(text(f"SELECT {calls}"))
