@@ -20,6 +20,7 @@ from verifier.pairing.statement import Ruling, Statement, rule, worst
 from verifier.pairing.tally import Tally, finding_order
 from verifier.policies.model import Policy
 from verifier.sides import mirror_groups
+from verifier.statistics.divergence import Endpoint, endpoint_json
 from verifier.times import iso_time
 
 MAX_EVIDENCE: Final = 20
@@ -31,6 +32,7 @@ class PolicyResult(msgspec.Struct, frozen=True):
 
     policy: Policy
     tally: Tally
+    endpoints: list[Endpoint]
     percentage: Percentage
     ruling: Ruling
     judged: bool
@@ -40,22 +42,26 @@ def results(outcome: Outcome) -> list[PolicyResult]:
     """Rules on every policy; those without a mirror are listed only, unless there is no other."""
     mirrored = any(policy.mirrors for policy in outcome.policies)
     return [
-        _result(policy, tally, judged=bool(policy.mirrors) or not mirrored)
-        for policy, tally in zip(outcome.policies, outcome.tallies, strict=True)
+        _result(policy, tally, endpoints, judged=bool(policy.mirrors) or not mirrored)
+        for policy, tally, endpoints in zip(
+            outcome.policies, outcome.tallies, outcome.endpoints, strict=True
+        )
     ]
 
 
-def _result(policy: Policy, tally: Tally, *, judged: bool) -> PolicyResult:
+def _result(
+    policy: Policy, tally: Tally, endpoints: list[Endpoint], *, judged: bool
+) -> PolicyResult:
     copied = tally.counts.get(Verdict.MATCHED, 0) - tally.untested
     owed = copied + tally.counts.get(Verdict.MISSING, 0) + tally.counts.get(Verdict.UNSAMPLED, 0)
     declared = max((mirror.percent for mirror in policy.mirrors), default=0.0)
     percentage = judge_percentage(copied, owed, declared)
     if not policy.mirrors:
-        return PolicyResult(policy, tally, percentage, NO_MIRROR, judged)
+        return PolicyResult(policy, tally, endpoints, percentage, NO_MIRROR, judged)
     ruling = rule(
         tally.counts, tally.requests, tally.requests_high, percentage, policy.rules.tolerance
     )
-    return PolicyResult(policy, tally, percentage, ruling, judged)
+    return PolicyResult(policy, tally, endpoints, percentage, ruling, judged)
 
 
 def overall(found: list[PolicyResult]) -> Statement:
@@ -155,7 +161,12 @@ def _policy_json(outcome: Outcome, result: PolicyResult, evidence: Evidence) -> 
         "primary": {"requests": tally.requests, "requests_high": tally.requests_high},
         "verdicts": {verdict.value: tally.counts.get(verdict, 0) for verdict in Verdict},
         "percentage": msgspec.to_builtins(result.percentage),
-        "divergence": {"status": tally.status_differs, "pairs": tally.paired},
+        "divergence": {
+            "status": tally.status_differs,
+            "pairs": tally.paired,
+            "diverges": any(endpoint.diverges for endpoint in result.endpoints),
+            "endpoints": [endpoint_json(endpoint) for endpoint in result.endpoints],
+        },
         "findings": [finding_json(outcome, result.policy, f, evidence) for f in findings],
     }
 

@@ -13,6 +13,7 @@ import msgspec
 from collector.errors import InputError
 from collector.formats.parse import Format, ReadLine
 from collector.records import Identity
+from verifier.check.answers import compare
 from verifier.check.clocks import learn, shift
 from verifier.check.evidence import (
     Part,
@@ -38,6 +39,7 @@ from verifier.pairing.context import (
 from verifier.pairing.tally import Tally
 from verifier.policies.model import Policy
 from verifier.sides import mirror_destinations
+from verifier.statistics.divergence import Endpoint, judge_endpoints
 
 _SMALL_BYTES: Final = 8 * 1024 * 1024  # below it, starting workers takes longer than the work
 _SHARE_BYTES: Final = 16 * 1024 * 1024  # of input; a share of the keys then fits into 100 MB
@@ -62,6 +64,7 @@ class Outcome(msgspec.Struct):
     Attributes:
         policies: As given.
         tallies: One for each policy.
+        endpoints: How answers differ, for each policy.
         lines: How every line ended.
         sources: The logs.
         chunks: Where each chunk of them is.
@@ -73,6 +76,7 @@ class Outcome(msgspec.Struct):
 
     policies: tuple[Policy, ...]
     tallies: tuple[Tally, ...]
+    endpoints: tuple[list[Endpoint], ...]
     lines: LineCounts
     sources: tuple[Source, ...]
     chunks: list[Chunk]
@@ -137,9 +141,10 @@ def check(
         evidence = _weigh_all(plan, scanned, assume_complete=assume_complete)
         tallies = _second_pass(plan, evidence, scanned, clocks, spill, limit, progress)
         _settle_by_logs(plan, tallies, scanned, sources)
+        answers = compare(folder, scanned.kinds, len(plan.policies))
         yield Outcome(
-            plan.policies, tallies, scanned.lines, sources, parts, scanned.first_lines,
-            scanned.pods, scanned.refused, plan.lines.parse,
+            plan.policies, tallies, tuple(map(judge_endpoints, answers)), scanned.lines, sources,
+            parts, scanned.first_lines, scanned.pods, scanned.refused, plan.lines.parse,
         )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from collector.formats.parse import Ignored, Quarantined
 from collector.keys import own_text
 from collector.observation import Observation, observe
 from collector.records import AccessLog, Identity
+from verifier.check.answers import Sample
 from verifier.check.kinds import Kinds, Known, Stretch
 from verifier.check.plan import Plan
 from verifier.check.records import LAYOUT, Kind, key_of
@@ -90,6 +91,8 @@ class Scanner:
         self._stretches: list[Stretch] = []
         self._numbers: dict[Kind, int] = {}
         self._known: Final = Kinds()
+        total_bytes = sum(source.size for source in sources)
+        self._sample: Final = Sample(folder.parent, self._worker, total_bytes)
         self._joiner = Joiner(read_line=plan.lines.parse)
         self._identities: Final = [Identity(pod=source.pod) for source in sources]
 
@@ -177,6 +180,8 @@ class Scanner:
             self._spill[key & self._mask] += LAYOUT.pack(
                 key, hash(text), start_us, known.number, duration_ms, chunk, index
             )
+            if self._sample.has(key):
+                self._sample.add_text(key, hash(text), known.number, text)
 
     def _take_any(
         self,
@@ -213,6 +218,9 @@ class Scanner:
             self._spill[key & self._mask] += LAYOUT.pack(
                 key, seen.line_id, log.start_us, kind, log.duration_ms, chunk, index
             )
+            if self._sample.has(key):
+                request = log.method, log.path
+                self._sample.add(key, seen.line_id, kind, request, log.bytes_sent, log.duration_ms)
 
     def _count_other(
         self, report: ChunkReport, index: int, found: AccessLog | Ignored | Quarantined
@@ -250,3 +258,4 @@ class Scanner:
             with (self._folder / f"{share}-{self._worker}").open("ab") as file:
                 file.write(spill)
         self._spill.clear()
+        self._sample.write()

@@ -13,6 +13,7 @@ from verifier.check.run import Outcome
 from verifier.pairing.lines import Finding, Verdict
 from verifier.pairing.statement import Statement
 from verifier.pairing.tally import finding_order
+from verifier.statistics.divergence import described
 from verifier.times import iso_time
 
 STYLES: Final = {
@@ -76,6 +77,7 @@ def _show_policy(console: Console, outcome: Outcome, result: PolicyResult, limit
         )
     if tally.status_differs:
         rows.append(("status differs", f"{tally.status_differs} of {tally.paired} pairs"))
+    rows += [("diverges", printable(text)) for text in described(result.endpoints)[:limit]]
     for name, value in rows:
         console.print(f"  {name:14}  {value}", highlight=False, soft_wrap=True)
     findings = sorted(tally.findings, key=finding_order)
