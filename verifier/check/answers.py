@@ -21,7 +21,7 @@ from verifier.pairing.lines import Side
 from verifier.statistics.compare import Answer, Compared, Pair
 from verifier.statistics.endpoints import OTHER, endpoint_of
 
-SAMPLE_BYTES: Final = 32 * 1024 * 1024
+SAMPLE_BYTES: Final = 8 * 1024 * 1024
 """Of larger inputs a part is compared."""
 
 _LAYOUT: Final = struct.Struct("<qqQqIi")
