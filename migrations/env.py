@@ -18,8 +18,8 @@ from collector.db.tables import metadata
 
 import_module("collector.db.kept")  # has a table, too
 if find_spec("verifier") and find_spec("verifier.tables"):
-    for name in ("verifier.tables", "verifier.alerts.tables", "verifier.api.tables"):
-        import_module(name)  # their tables live on the same metadata
+    for package in ("verifier", "verifier.alerts", "verifier.api", "verifier.incidents"):
+        import_module(f"{package}.tables")  # their tables live on the same metadata
 
 _LOCK_KEY: Final = 6_013_742_281
 """Names our advisory lock; any number that nobody else in this database uses."""

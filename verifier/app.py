@@ -17,6 +17,9 @@ from collector.log import Throttle, get_logger
 from collector.service.app import owner_name
 from collector.service.backoff import Backoff
 from collector.settings import Settings, VerifierSettings
+from verifier.incidents.event import Event as IncidentEvent
+from verifier.incidents.rules import TellRules
+from verifier.incidents.watch import Watcher
 from verifier.settle import lease as leases
 from verifier.settle.lease import DatabaseClock, Lease, Standby, database_now_us
 from verifier.settle.record import Settled
@@ -44,6 +47,21 @@ def tick_rules(own: VerifierSettings) -> TickRules:
     )
 
 
+def tell_rules(settings: Settings) -> TellRules:
+    """What is told by these settings."""
+    own = settings.incidents
+    return TellRules(
+        confirm_us=round(own.confirm_s * 1e6),
+        false_alarms_a_year=own.false_alarms_a_year,
+        shipping_loss=own.shipping_loss,
+        repeat_us=round(own.repeat_s * 1e6),
+        quarantine_share=own.quarantine_share,
+        stall_us=round(own.stall_s * 1e6),
+        collector_away_us=round(own.collector_away_s * 1e6),
+        lag_us=round(own.watermark_lag_s * 1e6),
+    )
+
+
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What a verifier is made of.
 
@@ -54,6 +72,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         settings: How to settle.
         database_now_us: The database's clock.
         on_settled: Told every revision once it is committed.
+        tell: What is told of incidents.
+        on_incident: Told every notification once it is committed.
     """
 
     engine: Engine
@@ -62,6 +82,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     settings: VerifierSettings
     database_now_us: DatabaseClock = database_now_us
     on_settled: Callable[[Settled], object] = lambda _settled: None
+    tell: TellRules = TellRules()
+    on_incident: Callable[[IncidentEvent], object] = lambda _event: None
 
 
 class Verifier:
@@ -70,6 +92,7 @@ class Verifier:
     def __init__(self, parts: Parts) -> None:
         self._parts: Final = parts
         self._ticker: Final = Ticker(tick_rules(parts.settings))
+        self._watcher: Final = Watcher(parts.tell)
         self._lease: Lease | None = None
         self._standby: Final = Standby(self._ttl_us)
         self._time: Final = SteadyTime()
@@ -127,7 +150,7 @@ class Verifier:
             lease = self._lease or self._take_lease()
             if lease is None:
                 return None
-            ticked = self._tick(lease)
+            ticked, events = self._tick(lease)
         except Fenced as error:
             self._lease = None
             self._log.warning("lease_lost", reason=str(error))
@@ -139,9 +162,12 @@ class Verifier:
         self.last = ticked
         for settled in ticked.settled:
             self._parts.on_settled(settled)
+        for event in events:
+            self._log.warning("incident", summary=event.summary, reason=event.reason.value)
+            self._parts.on_incident(event)
         return ticked
 
-    def _tick(self, lease: Lease) -> Ticked:
+    def _tick(self, lease: Lease) -> tuple[Ticked, list[IncidentEvent]]:
         parts = self._parts
         with settling(parts.engine) as connection:
             clock_us = parts.database_now_us(connection)
@@ -149,9 +175,10 @@ class Verifier:
             newest_us = leases.newest_us(connection)
             now_us = self._time.look(clock_us, parts.clock.monotonic(), newest_us)
             ticked = self._ticker.tick(connection, now_us)
+            events = self._watcher.watch(connection, ticked, now_us)
             # However long that took, nobody takes over before the next one is due.
             leases.renew(connection, lease, parts.database_now_us(connection), self._ttl_us)
-            return ticked
+            return ticked, events
 
     def _take_lease(self) -> Lease | None:
         """Takes the lease if its holder is silent; only looks as long as he is not."""
@@ -222,6 +249,7 @@ def build(
             owner=owner_name(settings),
             settings=settings.verifier,
             on_settled=on_settled,
+            tell=tell_rules(settings),
         )
     )
 

@@ -32,6 +32,7 @@ from collector.settings.forms import (
     exclusive,
     read_secret,
 )
+from collector.settings.incidents import IncidentSettings
 from collector.settings.log import LogSettings
 from collector.settings.retention import RetentionSettings
 from collector.settings.verifier import VerifierSettings as VerifierSettings
@@ -263,3 +264,4 @@ class Settings(BaseSettings):
     verifier: VerifierSettings = Field(default_factory=VerifierSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
     alerts: AlertsSettings = Field(default_factory=AlertsSettings)
+    incidents: IncidentSettings = Field(default_factory=IncidentSettings)

@@ -25,6 +25,8 @@ _COMMANDS: Final = (
     "check",
     "gate",
     "explain",
+    "incidents",
+    "silence",
     "audit",
     "quarantine",
     "alert",

@@ -81,6 +81,28 @@ class Lint(msgspec.Struct, frozen=True, order=True):
     message: str
 
 
+class IncidentRule(msgspec.Struct, frozen=True):
+    """What a user says of one kind of incident; None: as for every policy. Times in µs.
+
+    Attributes:
+        kind: A `verifier.incidents.event.Kind` of policies.
+        enabled: False: no such incident of this policy.
+        severity: `critical`, `warning` or `info`.
+        critical_share: From which share on it is critical, 0 to 1.
+        threshold: Which share is tolerated, above 0 and below 1.
+        for_us: How long it must hold.
+        repeat_us: How often it is told that it is still there.
+    """
+
+    kind: str
+    enabled: bool = True
+    severity: str | None = None
+    critical_share: float | None = None
+    threshold: float | None = None
+    for_us: int | None = None
+    repeat_us: int | None = None
+
+
 class Rules(msgspec.Struct, frozen=True):
     """What the user accepts and how far apart lines of one request may lie. Times in µs."""
 
@@ -92,6 +114,8 @@ class Rules(msgspec.Struct, frozen=True):
     """How long after a window's end its lines may still arrive."""
     change_grace_us: int = 5_000_000
     """After a policy change, proxies differ for so long: requests then are exempt."""
+    incidents: tuple[IncidentRule, ...] = ()
+    """What is told of this policy in another way than of others."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,14 @@ policies:
       methods: [GET, HEAD]
     versions:                        # labels of the pods of each subset; left out: version=SUBSET
       v1: {version: v1}
-    rules: {tolerance: 0.001, horizon: 5s, grace: 30s, change_grace: 5s}
+    rules:                           # what is accepted; left out: defaults
+      tolerance: 0.001
+      horizon: 5s
+      grace: 30s
+      change_grace: 5s
+      incidents:                     # what is told otherwise than of other policies
+        missing: {threshold: 0.001, for: 5m, severity: critical, critical_share: 0.05, repeat: 1h}
+        duplicates: off
     route_name: forecast             # what client lines log as the route's name
     valid_from: 2026-01-01T00:00:00Z # left out: since ever
 ```

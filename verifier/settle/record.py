@@ -219,6 +219,7 @@ class Recorder:
             "start_us": line.start_us,
             "end_us": line.end_us,
             "code": line.code,
+            "bytes_received": row.bytes_received,
             "flags": row.flags,
             "details": row.details,
             "authority": row.authority,

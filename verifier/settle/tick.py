@@ -47,11 +47,15 @@ class Ticked(msgspec.Struct, frozen=True):
         watermark: Up to when event time is complete.
         settled: The revisions that were written, in order.
         more: Whether something that is due was left for the next tick.
+        batches: The batches that it found new.
+        versions: The policy versions that it went by.
     """
 
     watermark: Watermark
     settled: list[Settled]
     more: bool
+    batches: list[NewBatch]
+    versions: Versions
 
 
 class Ticker:
@@ -106,7 +110,7 @@ class Ticker:
             one.settle(name, watermark.time_us, batches)
         late.advance(connection, batches)
         one.more |= drift.advance(connection, versions, one.settled)
-        return Ticked(watermark, one.settled, one.more)
+        return Ticked(watermark, one.settled, one.more, batches, versions)
 
 
 class _Tick:

@@ -1,0 +1,277 @@
+"""Incidents open, are told once, and resolve, in the transaction of the verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, insert, select, update
+
+from collector.db.engine import open_engine, writing
+from collector.db.tables import instance, position
+from tests.settling import NOW, SECOND, Given, emptied, make_policy
+from tests.watching import Watched, messages, uncopied
+from verifier.incidents.event import Kind
+from verifier.incidents.store import add_silence
+from verifier.incidents.tables import incident_state
+from verifier.policies.model import IncidentRule, Rules
+
+pytestmark = pytest.mark.integration
+POLICY = make_policy(("v1", 100.0))
+NAME = POLICY.name
+
+
+@pytest.fixture
+def engine(migrated_database_url: str) -> Iterator[Engine]:
+    """A migrated database."""
+    found = open_engine(migrated_database_url)
+    yield found
+    found.dispose()
+
+
+@pytest.fixture
+def world(engine: Engine) -> Watched:
+    """A policy, a collector that lives, and somebody who listens."""
+    found = Watched(engine)
+    found.declare(POLICY)
+    found.endpoint()
+    return found
+
+
+def alive(world: Watched) -> None:
+    """A collector says that it lives."""
+    with writing(world.engine) as connection:
+        connection.execute(
+            insert(instance).values(
+                owner=f"c{world.now_us}", policy_version_id=1, started_us=0, seen_us=world.now_us
+            )
+        )
+
+
+def of_policy(world: Watched) -> list[tuple[str, str]]:
+    """What was told of the policy: kind and why."""
+    return [(kind, why) for policy, kind, why in world.told() if policy == NAME]
+
+
+def test_one_late_line_is_no_incident(world: Watched) -> None:
+    """A single missing copy among hundreds pages nobody, for ever."""
+    world.run(120, change=lambda number, lines: lines[:2] if number == 37 else lines)
+    world.run(120)
+
+    assert of_policy(world) == []
+
+
+def test_missing_copies_open_one_incident_that_resolves_when_they_arrive_again(
+    world: Watched,
+) -> None:
+    """It opens a minute after the windows settled, counts, and is taken back once it is over."""
+    world.run(60)
+    world.run(240, change=uncopied)
+    row = world.incidents()[0]
+    assert (row.kind, row.severity, row.resolved_us) == ("missing", "critical", None)
+    assert "copies are missing" in row.summary
+
+    world.run(420)
+
+    assert of_policy(world) == [("missing", "first"), ("missing", "resolved")]
+    (row,) = world.incidents()
+    assert row.ended == "over"
+    assert row.first_us >= NOW + 60 * SECOND
+    first, last = world.events
+    assert first.opened_us - first.first_us <= 130 * SECOND
+    assert len(first.examples) == 3
+    assert first.examples[0].verdict == "missing"
+    assert last.counts["missing"] == 480
+    with world.engine.connect() as connection:
+        assert messages(connection) == [f"inc_{row.id}_1", f"inc_{row.id}_2"]
+        assert (
+            connection.execute(select(incident_state).where(incident_state.c.policy == NAME)).all()
+            == []
+        )
+
+
+def test_late_copies_take_an_incident_back(world: Watched) -> None:
+    """A correction resolves what it refutes, and says so."""
+    held: list[Given] = []
+
+    def hold(_number: int, lines: list[Given]) -> list[Given]:
+        held.append(lines[2])
+        return lines[:2]
+
+    world.run(60)
+    world.run(180, change=hold)
+    assert of_policy(world) == [("missing", "first")]
+
+    world.write(held, partition=1)
+    world.run(10)
+    while world.tick().more:
+        pass
+
+    assert of_policy(world) == [("missing", "first"), ("missing", "resolved")]
+    (row,) = world.incidents()
+    assert row.ended == "refuted"
+    assert "late lines" in row.summary
+
+
+def test_copies_that_are_a_minute_late_are_never_told(world: Watched) -> None:
+    """What late lines correct before a window counts was never an incident."""
+    held: list[Given] = []
+
+    def hold(_number: int, lines: list[Given]) -> list[Given]:
+        held.append(lines[2])
+        return lines[:2]
+
+    world.run(60)
+    for _ in range(12):
+        now_late = [line for line in held if line.start_us <= world.now_us - 60 * SECOND]
+        held[:] = held[len(now_late) :]
+        world.write(now_late, partition=1)
+        world.run(10, change=hold)
+    world.write(held, partition=1)
+    world.run(240)
+
+    assert of_policy(world) == []
+    assert world.incidents() == [row for row in world.incidents() if row.policy == ""]
+
+
+def test_a_silence_holds_back_what_it_covers_and_its_end_tells(world: Watched) -> None:
+    """The incident is followed meanwhile; when the silence ends and it is there, it is told."""
+    with writing(world.engine) as connection:
+        until_us = world.now_us + 300 * SECOND
+        said = {"policy": NAME, "kind": None, "reason": "migration", "author": "kim"}
+        add_silence(connection, {**said, "from_us": world.now_us, "until_us": until_us})
+    world.run(60)
+    world.run(200, change=uncopied)
+    (row,) = world.incidents()
+    assert (row.sequence, row.told_us) == (0, None)
+    assert of_policy(world) == []
+
+    world.run(60, change=uncopied)
+
+    assert of_policy(world) == [("missing", "first")]
+
+
+def test_what_the_policy_does_not_ask_for_is_not_told(engine: Engine) -> None:
+    """`missing: off` in the policy's rules is obeyed; the verdicts stay what they are."""
+    rules = Rules(incidents=(IncidentRule("missing", enabled=False),))
+    world = Watched(engine)
+    world.declare(make_policy(("v1", 100.0), rules=rules))
+
+    world.run(60)
+    world.run(200, change=uncopied)
+
+    assert of_policy(world) == []
+
+
+def test_a_stopped_partition_is_told_also_when_nothing_is_settled(world: Watched) -> None:
+    """The pipeline is watched by the database's clock, and resolves when it goes on."""
+    alive(world)
+    world.run(10)
+    world.stop(0)
+    world.now_us += 20 * SECOND
+    alive(world)
+    world.tick()
+    assert world.told() == [("", "stalled", "first")]
+
+    with writing(world.engine) as connection:
+        connection.execute(update(position).values(state="running"))
+    for _ in range(30):
+        world.now_us += 10 * SECOND
+        alive(world)
+        world.caught_up()
+        world.tick()
+
+    assert world.told() == [("", "stalled", "first"), ("", "stalled", "resolved")]
+
+
+def test_that_no_collector_lives_is_told(world: Watched) -> None:
+    """After a minute without any sign of life."""
+    alive(world)
+    world.run(10)
+    world.now_us += 30 * SECOND
+    world.tick()
+    assert world.told() == []
+
+    world.now_us += 60 * SECOND
+    world.tick()
+
+    assert world.told() == [("", "no_collector", "first")]
+
+
+def history(world: Watched) -> Iterator[None]:
+    """A drift that comes, is corrected in part, and goes; after each step there is a tick."""
+    world.declare(POLICY)
+    world.endpoint()
+    held: list[Given] = []
+
+    def hold(_number: int, lines: list[Given]) -> list[Given]:
+        held.append(lines[2])
+        return lines[:2]
+
+    for step in range(12):
+        world.traffic(20, 5, hold if 2 <= step < 6 else lambda _n, lines: lines)
+        if step == 8:
+            world.write(held[:60], partition=1)
+        world.caught_up()
+        yield
+
+
+def replayed(engine: Engine, kill_at: int | None = None) -> tuple[int, Any]:
+    """Runs the history, killed at a statement; returns how many there were, and what came of it."""
+    world = Watched(emptied(engine))
+    count = 0
+
+    def before(*_args: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == kill_at:
+            raise Killed
+
+    for _ in history(world):
+        more = True
+        while more:
+            event.listen(engine, "before_cursor_execute", before)
+            try:
+                more = world.tick().more
+            except Killed:
+                world.restart()
+            finally:
+                event.remove(engine, "before_cursor_execute", before)
+    rows = [row._mapping for row in world.incidents()]
+    first_id = rows[0]["id"]
+    told = [(k, v) for row in rows for k, v in row.items() if k != "id"]
+    with engine.connect() as connection:
+        ids = [one.split("_") for one in messages(connection)]
+    return count, (told, [(int(one[1]) - first_id, one[2]) for one in ids])
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.slow
+def test_killed_at_any_statement_incidents_and_messages_are_the_same(engine: Engine) -> None:
+    """No incident opens twice, none is lost, and each notification is written once."""
+    count, expected = replayed(engine)
+    assert len(expected[1]) >= 2
+    every = count // 60 or 1
+
+    for kill_at in range(1, count + 1, every):
+        assert replayed(engine, kill_at)[1] == expected, f"killed at {kill_at} of {count}"
+
+
+def test_killed_between_ticks_incidents_and_messages_are_the_same(engine: Engine) -> None:
+    """What is remembered is in the database."""
+    _, expected = replayed(engine)
+    world = Watched(emptied(engine))
+
+    for _ in history(world):
+        while world.tick().more:
+            world.restart()
+        world.restart()
+
+    kinds = [(row.kind, row.ended, row.sequence) for row in world.incidents()]
+    told = dict(expected[0])
+    assert kinds == [(told["kind"], told["ended"], told["sequence"])]
+    assert Kind(kinds[0][0]) is Kind.MISSING

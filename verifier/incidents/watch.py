@@ -1,0 +1,321 @@
+"""Follows incidents inside the settling transaction: they commit with the verdicts they rest on.
+
+Killed anywhere, nothing or all of a tick is there: no incident opens twice, none is lost, and each
+notification is written once. A tick costs by new windows, and by what is remembered of those few
+kinds that are not plainly well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection
+
+from verifier.alerts.outbox import enqueue
+from verifier.incidents import store
+from verifier.incidents.advice import advice
+from verifier.incidents.causes import Cause, likely_cause
+from verifier.incidents.conditions import Condition, decide_condition
+from verifier.incidents.decide import Corrected, decide
+from verifier.incidents.describe import counts, summary
+from verifier.incidents.drift import Drift, Now, Open
+from verifier.incidents.event import Event, Kind, NotifyReason, Status, event_id
+from verifier.incidents.kinds import PIPELINE_KINDS, POLICY_KINDS, KindRule
+from verifier.incidents.pipeline import Trouble, troubles, unreadable
+from verifier.incidents.rules import TellRules, pipeline_rule, policy_rules
+from verifier.incidents.samples import WindowCounts, samples
+from verifier.incidents.scene import Told, read_scene
+from verifier.incidents.scores import Sample
+from verifier.incidents.store import Key
+from verifier.incidents.windows import corrected_windows, new_windows, settled_to
+from verifier.settle.tick import Ticked
+from verifier.settle.versions import Version
+from verifier.settle.watermark import FOREVER_US
+
+_PIPELINE_EVERY_US: Final = 5_000_000
+"""How often the pipeline is looked at; its conditions last for minutes."""
+_PIPELINE: Final = ""
+
+
+class Watcher:
+    """Follows all incidents. Keeps nothing between ticks that a restart could lose.
+
+    Args:
+        rules: What the settings say.
+    """
+
+    def __init__(self, rules: TellRules) -> None:
+        self._rules: Final = rules
+        self._pipeline_us = 0
+
+    def watch(self, connection: Connection, ticked: Ticked, now_us: int) -> list[Event]:
+        """Decides what is to be told after a tick, and writes it down with its messages.
+
+        Args:
+            connection: The settling transaction, after the tick wrote its windows.
+            ticked: What the tick did.
+            now_us: The database's clock.
+        """
+        turn = _Turn(connection, self._rules, ticked, now_us)
+        for policy in turn.policies():
+            turn.follow(policy)
+        turn.follow_quarantine()
+        if not 0 <= now_us - self._pipeline_us < _PIPELINE_EVERY_US:
+            self._pipeline_us = now_us
+            turn.follow_pipeline()
+        return turn.events
+
+
+class _Turn:
+    """The state of one turn."""
+
+    def __init__(
+        self, connection: Connection, rules: TellRules, ticked: Ticked, now_us: int
+    ) -> None:
+        self._connection = connection
+        self._rules = rules
+        self._ticked = ticked
+        self._now_us = now_us
+        self._states = store.read_states(connection)
+        self._cursors = store.read_cursors(connection)
+        self._settled_to = settled_to(connection)
+        self._silences = store.silences(connection, now_us)
+        self.events: list[Event] = []
+
+    def policies(self) -> list[str]:
+        """The policies of which windows count anew, or of which something is remembered."""
+        remembered = {policy for policy, _ in self._states if policy}
+        mirrored = set(self._ticked.versions.mirrored())
+        return sorted(remembered | mirrored)
+
+    # --- policies
+
+    def follow(self, name: str) -> None:
+        """Follows the kinds of a policy."""
+        version = self._version(name)
+        rules = policy_rules(self._rules, version.policy if version else None)
+        to_us = self._countable_us(name)
+        new, corrected, event_us = self._samples(name, rules, to_us)
+        now = Now(event_us, self._now_us)
+        for kind in POLICY_KINDS:
+            key = (name, kind)
+            before = self._states.get(key, Drift())
+            silenced = store.is_silenced(self._silences, key)
+            detail = ""
+            if kind is Kind.LINT:
+                lints = _errors(version)
+                holds = Condition(len(lints), version.from_us) if lints and version else None
+                after, reason = decide_condition(before, holds, now, rules[kind], silenced=silenced)
+                detail = "; ".join(lints[:1])
+            else:
+                after, reason = decide(
+                    before,
+                    new.get(kind, ()),
+                    corrected.get(kind, ()),
+                    now,
+                    rules[kind],
+                    silenced=silenced,
+                )
+            self._keep(key, before, after, reason, version=version, detail=detail)
+
+    def _version(self, name: str) -> Version | None:
+        """The version in force, where it has a mirror."""
+        found = self._ticked.versions.era(self._now_us).versions.get(name)
+        return found if found is not None and found.policy.mirrors else None
+
+    def _countable_us(self, name: str) -> int | None:
+        """Up to when the policy's windows count; None: nothing is settled."""
+        settled = self._settled_to.get(name)
+        if settled is None or settled < 0:
+            return None
+        for_good = (self._ticked.watermark.time_us or 0) >= FOREVER_US
+        return settled if for_good else settled - self._rules.confirm_us
+
+    def _samples(
+        self, name: str, rules: Mapping[Kind, KindRule], to_us: int | None
+    ) -> tuple[dict[Kind, list[Sample]], dict[Kind, list[Corrected]], int]:
+        """What new windows say by kind, what corrections say, and up to when windows count."""
+        settled = [one for one in self._ticked.settled if one.policy == name]
+        from_us = self._cursors.get(name)
+        if from_us is None:
+            firsts = [one.window.start_us for one in settled if one.revision == 1]
+            from_us = min(firsts, default=None)
+        if from_us is None or to_us is None:
+            return {}, {}, 0
+        corrections = corrected_windows(self._connection, settled, from_us)
+        windows: list[WindowCounts] = []
+        counted_us = from_us
+        if to_us > from_us:
+            windows, counted_us = new_windows(self._connection, name, from_us, to_us)
+        if self._cursors.get(name) != counted_us:
+            store.save_cursor(self._connection, name, counted_us)
+        new: dict[Kind, list[Sample]] = {}
+        for window in windows:
+            for kind, sample in samples(window, rules).items():
+                new.setdefault(kind, []).append(sample)
+        corrected: dict[Kind, list[Corrected]] = {}
+        for old, now in corrections:
+            was, is_now = samples(old, rules), samples(now, rules)
+            for kind in was.keys() & is_now.keys():
+                corrected.setdefault(kind, []).append(Corrected(was[kind], is_now[kind]))
+        return new, corrected, counted_us
+
+    # --- the pipeline
+
+    def follow_quarantine(self) -> None:
+        """Follows the share of lines that nobody could read."""
+        key = (_PIPELINE, Kind.QUARANTINE)
+        before = self._states.get(key, Drift())
+        sample = unreadable(
+            self._connection,
+            [one.id for one in self._ticked.batches],
+            self._rules.quarantine_share,
+            self._now_us,
+        )
+        if sample is None and before.is_empty:
+            return
+        after, reason = decide(
+            before,
+            () if sample is None else (sample,),
+            (),
+            Now(self._now_us, self._now_us),
+            pipeline_rule(self._rules, Kind.QUARANTINE),
+            silenced=store.is_silenced(self._silences, key),
+        )
+        self._keep(key, before, after, reason)
+
+    def follow_pipeline(self) -> None:
+        """Follows what holds of the pipeline, or does not."""
+        found = troubles(self._connection, self._ticked.watermark, self._rules, self._now_us)
+        for kind in PIPELINE_KINDS:
+            if kind is Kind.QUARANTINE:
+                continue
+            key = (_PIPELINE, kind)
+            before = self._states.get(key, Drift())
+            trouble: Trouble | None = found.get(kind)
+            after, reason = decide_condition(
+                before,
+                trouble.condition if trouble else None,
+                Now(self._now_us, self._now_us),
+                pipeline_rule(self._rules, kind),
+                silenced=store.is_silenced(self._silences, key),
+            )
+            self._keep(key, before, after, reason, detail=trouble.detail if trouble else "")
+
+    # --- writing
+
+    def _keep(
+        self,
+        key: Key,
+        before: Drift,
+        after: Drift,
+        reason: NotifyReason | None,
+        *,
+        version: Version | None = None,
+        detail: str = "",
+    ) -> None:
+        """Writes what changed: the incident's row, the event with its messages, the state."""
+        if after == before:
+            return
+        known = after.open
+        if known is not None:
+            if not known.incident_id:
+                known = self._open(key, known, after, detail)
+                after = msgspec.structs.replace(after, open=known)
+            if reason is not None:
+                self._tell(key, known, after, reason, version=version, detail=detail)
+            self._update(key, known, after, detail, told=reason is not None)
+            if known.resolved_us is not None:
+                after = Drift()
+        store.save_state(self._connection, key, after)
+
+    def _open(self, key: Key, known: Open, after: Drift, detail: str) -> Open:
+        policy, kind = key
+        number = store.open_incident(
+            self._connection,
+            {
+                "policy": policy,
+                "kind": kind.value,
+                "severity": known.severity.value,
+                "opened_us": known.opened_us,
+                "first_us": known.first_us,
+                "last_us": known.last_us,
+                "sequence": 0,
+                "counts": msgspec.json.encode(counts(kind, known)).decode(),
+                "summary": summary(kind, policy, known, after.share, detail),
+                "cause": "",
+                "advice": "",
+                "examples": "[]",
+                "updated_us": self._now_us,
+            },
+        )
+        return msgspec.structs.replace(known, incident_id=number)
+
+    def _tell(
+        self,
+        key: Key,
+        known: Open,
+        after: Drift,
+        reason: NotifyReason,
+        *,
+        version: Version | None,
+        detail: str,
+    ) -> None:
+        """One event, its messages, and what the row says of it."""
+        policy, kind = key
+        told, cause = self._look(kind, known, version)
+        event = Event(
+            id=event_id(known.incident_id, known.sequence),
+            incident_id=known.incident_id,
+            sequence=known.sequence,
+            kind=kind,
+            policy=policy,
+            severity=known.severity,
+            reason=reason,
+            status=Status.FIRING if known.resolved_us is None else Status.RESOLVED,
+            at_us=self._now_us,
+            opened_us=known.opened_us,
+            first_us=known.first_us,
+            last_us=known.last_us,
+            resolved_us=known.resolved_us,
+            counts=counts(kind, known),
+            summary=summary(kind, policy, known, after.share, detail),
+            cause=cause.text,
+            advice=advice(kind, cause.code, version.policy if version else None),
+            examples=told.examples,
+        )
+        enqueue(self._connection, event, self._now_us)
+        store.update_incident(self._connection, known.incident_id, store.told_values(event))
+        self.events.append(event)
+
+    def _look(self, kind: Kind, known: Open, version: Version | None) -> tuple[Told, Cause]:
+        if version is None or kind is Kind.LINT:
+            return Told(), Cause()
+        horizon_us = self._settled_to.get(version.policy.name, known.last_us)
+        told = read_scene(self._connection, kind, version, known, horizon_us)
+        return told, likely_cause(told.scene)
+
+    def _update(self, key: Key, known: Open, after: Drift, detail: str, *, told: bool) -> None:
+        """What changes of an incident's row with every tick that counts."""
+        policy, kind = key
+        values: dict[str, Any] = {
+            "first_us": known.first_us,
+            "last_us": known.last_us,
+            "severity": known.severity.value,
+            "resolved_us": known.resolved_us,
+            "ended": None if known.ended is None else known.ended.value,
+            "updated_us": self._now_us,
+        }
+        if not told:
+            values["counts"] = msgspec.json.encode(counts(kind, known)).decode()
+            values["summary"] = summary(kind, policy, known, after.share, detail)
+        store.update_incident(self._connection, known.incident_id, values)
+
+
+def _errors(version: Version | None) -> list[str]:
+    """The errors that lint finds in the version in force."""
+    if version is None:
+        return []
+    return [one.message for one in version.policy.lints if one.severity == "error"]
