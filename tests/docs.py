@@ -1,4 +1,4 @@
-"""Writes the README's tables of settings from the code: `python -m tests.docs`."""
+"""Writes the README's tables of settings and incidents from the code: `python -m tests.docs`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from pydantic.fields import FieldInfo
 
 from collector.settings import PREFIX, Settings
 from collector.settings.alerts import EndpointSettings
+from verifier.incidents.kinds import SPECS, KindSpec
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN = "<!-- settings: made by `python -m tests.docs`, checked by tests/unit/test_docs.py -->\n"
 END = "<!-- end of settings -->"
 BEGIN_ENDPOINTS = "<!-- settings of endpoints: made by `python -m tests.docs` -->\n"
 END_ENDPOINTS = "<!-- end of settings of endpoints -->"
+KINDS_BEGIN = "<!-- kinds: made by `python -m tests.docs`, checked by test_kinds.py -->\n"
+KINDS_END = "<!-- end of kinds -->"
 
 
 def _default(field: FieldInfo) -> str:
@@ -58,5 +61,30 @@ def _between(text: str, begin: str, table: str, end: str) -> str:
     return head + begin + table + end + rest.partition(end)[2]
 
 
+def kinds_table() -> str:
+    """All kinds of incidents with their defaults."""
+    rows = [
+        "| kind | opens when | beyond | lasting | severity |",
+        "|---|---|---|---|---|",
+        *(_kind_row(spec) for spec in SPECS.values()),
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def _kind_row(spec: KindSpec) -> str:
+    beyond = "" if spec.threshold is None else f"{100 * spec.threshold:g} % of {spec.base}"
+    lasting = f"{spec.for_us // 1_000_000} s" if spec.for_us else ""
+    critical = spec.critical_share
+    severity = spec.severity.value
+    if critical is not None:
+        severity += f", critical from {100 * critical:g} %"
+    return f"| `{spec.kind}` | {spec.meaning} | {beyond} | {lasting} | {severity} |"
+
+
+def with_kinds(text: str) -> str:
+    """The README's text with the table of kinds of today."""
+    return _between(text, KINDS_BEGIN, kinds_table(), KINDS_END)
+
+
 if __name__ == "__main__":
-    README.write_text(with_table(README.read_text()))
+    README.write_text(with_kinds(with_table(README.read_text())))
