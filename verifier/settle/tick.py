@@ -86,7 +86,7 @@ class Ticker:
         if versions.waiting:
             # Some collector does not watch a change yet; it has a minute. Nothing is judged by
             # half, and the cursors stay.
-            return Ticked(watermark, [], more=False)
+            return Ticked(watermark, [], more=False, batches=[], versions=versions)
         self._directory.refresh(connection)
         batches = late.new_batches(connection)
         late.note_pods(connection, batches)
