@@ -14,11 +14,11 @@ import msgspec
 
 from collector.keys import mask_request_id
 from collector.traits import Trait
-from verifier.pairing.arrivals import Marker, sort_arrivals
+from verifier.pairing.arrivals import sort_arrivals
 from verifier.pairing.doubt import doubt_holes, doubt_route, doubt_sample
 from verifier.pairing.episodes import episodes, first_request_us
 from verifier.pairing.judge import judge
-from verifier.pairing.lines import Judgement, Line, Reason, Side, Terms, Verdict
+from verifier.pairing.lines import Judgement, Line, Marker, Reason, Side, Terms, Verdict
 from verifier.policies.model import Policy
 from verifier.times import iso_time
 

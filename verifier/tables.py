@@ -220,3 +220,22 @@ drift_state: Final = Table(
     Column("watch", LargeBinary, nullable=False, comment="JSON of sequential.Watch, up to then"),
     comment="what is remembered of each policy's windows, to see slow drifts",
 )
+
+copy_marker: Final = Table(
+    "copy_marker",
+    metadata,
+    Column("policy", Text, primary_key=True),
+    Column("hour_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("marker", Text, primary_key=True, comment="verifier.pairing.lines.Marker"),
+    Column("copies", BigInteger, nullable=False, comment="told by it, by first revisions"),
+    comment="what tells copies from live requests",
+)
+
+marker_change: Final = Table(
+    "marker_change",
+    metadata,
+    Column("policy", Text, primary_key=True),
+    Column("start_us", BigInteger, primary_key=True, autoincrement=False, comment="of a window"),
+    Column("before", Text, nullable=False, comment="empty: the first one"),
+    Column("after", Text, nullable=False),
+)

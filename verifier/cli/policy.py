@@ -12,11 +12,18 @@ from verifier.cli.collect import ConfigOption, DatabaseOption
 from verifier.cli.database import existing_database
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from collector.observation import Destination
-    from verifier.policies.model import Policy
+    from verifier.policies.model import Lint, Policy
 
 _HELP: Final = "Reads, lints, records and lists policies."
-_LINT_HELP: Final = """Reads policies, shows what they mean, and names what looks wrong.
+_LINT_HELP: Final = """Reads policies, shows what they mean, names what looks wrong and what to do.
+
+Each remark has a stable code and a severity: an error (no copy is made, or none can be told), a
+warning (probably not what was meant) or a note. With --database-url also what lines show: mirrors
+whose pods log nothing, marks of copies that changed. With --istio-version what that version makes
+of them.
 
 Exit status: 0 nothing wrong (notes and warnings allowed), 1 errors, 2 unreadable.
 
@@ -25,6 +32,19 @@ Exit status: 0 nothing wrong (notes and warnings allowed), 1 errors, 2 unreadabl
   mirrorproof policy lint virtualservice.yaml destinationrule.yaml
 
   kubectl get vs,dr -A -o yaml > mesh.yaml; mirrorproof policy lint --json mesh.yaml
+
+  mirrorproof policy lint --istio-version 1.28 --database-url sqlite:///mirrorproof.db vs.yaml
+"""
+_MARKERS_HELP: Final = """Shows what tells copies from live requests, and when that changed.
+
+Verdicts do not depend on it. In order of trust: a field of yours, the authority's suffix -shadow,
+which Istio 1.28 no longer adds, one more address in X-Forwarded-For, else the policy alone.
+
+Exit status: 0 nothing changed since then, 1 something did, 2 wrong usage or database.
+
+[b]Example[/b]
+
+  mirrorproof policy markers --since 7d
 """
 
 _RECORD_HELP: Final = """Records policies in the database: new ones, and changed ones anew.
@@ -58,30 +78,84 @@ def register(app: typer.Typer) -> None:
     policy.command("lint", help=_LINT_HELP)(lint_command)
     policy.command("record", help=_RECORD_HELP)(record_command)
     policy.command("list", help=_LIST_HELP)(list_command)
+    policy.command("markers", help=_MARKERS_HELP)(markers_command)
     app.add_typer(policy, name="policy")
 
 
 def lint_command(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="YAML or JSON.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    istio_version: Annotated[
+        str | None, typer.Option(metavar="1.28", help="The mesh's version, where it is known.")
+    ] = None,
+    database_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Look at what collectors stored, too.")
+    ] = None,
 ) -> None:
     """Lints policies; see `_LINT_HELP`."""
     import msgspec
 
-    from verifier.policies.lint import lint
+    from verifier.policies.istio_versions import read_version
+    from verifier.policies.lint import in_order, lint
     from verifier.policies.read import read_policies
 
-    policies = read_policies(files)
-    found = lint(policies)
+    istio = None if istio_version is None else read_version("--istio-version", istio_version)
+    policies = read_policies(files, strict=False)
+    found = lint(policies, istio)
+    if database_url is not None:
+        found = in_order([*found, *_from_database(database_url, policies)])
     if as_json:
         document = {"policies": msgspec.to_builtins(policies), "lint": msgspec.to_builtins(found)}
         typer.echo(json.dumps(document, ensure_ascii=False))
     else:
         for policy in policies:
             typer.echo(_summary(policy))
-        for problem in found:
-            typer.echo(f"{problem.severity}: {problem.where}: {problem.message} [{problem.code}]")
+        for one in found:
+            typer.echo(f"{one.severity}: {one.where}: {one.message}; {one.advice} [{one.code}]")
     if any(problem.severity == "error" for problem in found):
+        raise typer.Exit(1)
+
+
+def _from_database(url: str, policies: Sequence[Policy]) -> list[Lint]:
+    """What stored lines and verdicts say about policies."""
+    from collector.db.engine import reading
+    from verifier.policy_files.evidence import evidence_lints
+    from verifier.settle.lease import database_now_us
+
+    with existing_database(url, None) as engine, reading(engine) as connection:
+        return evidence_lints(connection, policies, database_now_us(connection))
+
+
+def markers_command(
+    since: Annotated[str, typer.Option(metavar="7d|TIME", help="From when.")] = "7d",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    database_url: DatabaseOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Shows marks; see `_MARKERS_HELP`."""
+    import msgspec
+
+    from collector.db.engine import reading
+    from verifier.settle.lease import database_now_us
+    from verifier.settle.markers import changes, told
+    from verifier.times import iso_time, read_moment
+
+    with existing_database(database_url, config) as engine, reading(engine) as connection:
+        since_us = read_moment("--since", since, database_now_us(connection))
+        found, changed = told(connection, since_us), changes(connection, since_us)
+    if as_json:
+        known = {"told": msgspec.to_builtins(found), "changes": msgspec.to_builtins(changed)}
+        typer.echo(json.dumps(known))
+    else:
+        for one in found:
+            shares = ", ".join(f"{mark} {number}" for mark, number in one.copies.items())
+            typer.echo(f"{one.policy}  copies told by: {shares}")
+        for change in changed:
+            moved = f"{change.before} until then, {change.after} since"
+            typer.echo(f"{change.policy}  changed at {iso_time(change.start_us)}: {moved}")
+        if not found:
+            typer.echo("no copy was settled in that time")
+    if changed:
         raise typer.Exit(1)
 
 

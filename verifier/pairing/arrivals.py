@@ -7,29 +7,27 @@ Since Istio 1.28 the suffix is off by default, so nothing may rest on it alone.
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import msgspec
 
 from collector.traits import Trait, forwarded_hops
-from verifier.pairing.lines import Line
-
-
-class Marker(StrEnum):
-    """What decided that an arrival is a copy."""
-
-    FIELD = "field"
-    SHADOW_HOST = "shadow host"
-    FORWARDED = "forwarded for"
-    POLICY = "policy"
+from verifier.pairing.lines import Line, Marker
 
 
 class Arrivals(msgspec.Struct):
-    """The lines at one mirror group, by what they are. `unmarked` shows neither."""
+    """The lines at one mirror group, by what they are. `unmarked` shows neither.
+
+    `markers` counts by what the copies were told; what the policy tells later is not among them.
+    """
 
     copies: list[Line] = []
     unmarked: list[Line] = []
     live: list[Line] = []
+    markers: dict[Marker, int] = {}
+
+    def add_copy(self, line: Line, marker: Marker) -> None:
+        """A copy, and what told it."""
+        self.copies.append(line)
+        self.markers[marker] = self.markers.get(marker, 0) + 1
 
 
 def _reference_hops(references: list[Line], arrivals: list[Line]) -> int | None:
@@ -62,12 +60,13 @@ def sort_arrivals(arrivals: list[Line], references: list[Line]) -> Arrivals:
     reference = _reference_hops(references, arrivals)
     for line in arrivals:
         if line.traits & (Trait.MARKED | Trait.SHADOW_HOST):
-            found.copies.append(line)
+            is_field = line.traits & Trait.MARKED
+            found.add_copy(line, Marker.FIELD if is_field else Marker.SHADOW_HOST)
             continue
         hops = forwarded_hops(line.traits)
-        if hops is not None and reference is not None:
-            (found.copies if hops > reference else found.live).append(line)
-        elif suffix_in_use:
+        if hops is not None and reference is not None and hops > reference:
+            found.add_copy(line, Marker.FORWARDED)
+        elif (hops is not None and reference is not None) or suffix_in_use:
             found.live.append(line)
         else:
             found.unmarked.append(line)

@@ -22,6 +22,7 @@ from verifier.pairing.owed import (
     drawn,
     excused,
     largest,
+    markers,
     measure,
     owe,
     roles_of,
@@ -260,7 +261,7 @@ def _why_missing(case: _Case, group: int) -> Reason:
 
 def _judge_arrivals(found: Judgement, case: _Case) -> None:
     """One verdict for every arrival that is no owed copy."""
-    others = _others(case)
+    others, found.markers = _others(case), markers(case.measured)
     for group, copies in enumerate(case.measured):
         for leak in copies.leaks:
             found.find(leak)

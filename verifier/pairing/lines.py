@@ -78,6 +78,15 @@ class Reason(StrEnum):
     MIRROR_TAKES_LIVE = "{mirror} takes live traffic too, and its lines carry no mark of a copy"
 
 
+class Marker(StrEnum):
+    """What decided that an arrival is a copy."""
+
+    FIELD = "field"
+    SHADOW_HOST = "shadow host"
+    FORWARDED = "forwarded for"
+    POLICY = "policy"
+
+
 class Line(msgspec.Struct, gc=False):
     """One observation as pairing sees it. Times in µs since the epoch.
 
@@ -182,6 +191,7 @@ class Judgement(msgspec.Struct):
         unconcerned: Lines that tell nothing, as no sender's line is beside them.
         untested: Matched requests that tell nothing of the percentage, as only those whose copy
             was logged are known.
+        markers: By what how many arrivals were told to be copies.
     """
 
     counts: dict[Verdict, int] = {}
@@ -197,6 +207,7 @@ class Judgement(msgspec.Struct):
     unsampled: list[Line] = []
     untested: int = 0
     unconcerned: int = 0
+    markers: dict[Marker, int] = {}
 
     def add(self, verdict: Verdict, count: int) -> None:
         """Adds `count` of a verdict, without a finding."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 import msgspec
 
 from collector.traits import Trait
 from verifier.pairing.arrivals import Arrivals, sort_arrivals
-from verifier.pairing.lines import Finding, Line, MirrorGroup, Reason, Side, Terms, Verdict
+from verifier.pairing.lines import Finding, Line, Marker, MirrorGroup, Reason, Side, Terms, Verdict
 from verifier.pairing.requests import Requests, fold_attempts
 
 ALWAYS: Final = 100
@@ -33,6 +34,7 @@ class Copies(msgspec.Struct):
     Attributes:
         group: The mirror group.
         copies: Arrivals that are copies, by start.
+        markers: By what how many of them were told.
         unmarked: Arrivals that are either copies or live traffic that the policy sends there.
         leaks: Live requests that the policy does not send there.
         owed: The copies that the requests of the episode owe for certain.
@@ -41,6 +43,7 @@ class Copies(msgspec.Struct):
 
     group: MirrorGroup
     copies: list[Line] = []
+    markers: dict[Marker, int] = {}
     unmarked: list[Line] = []
     leaks: list[Finding] = []
     owed: int = 0
@@ -107,7 +110,18 @@ def measure(
             at.copies += at.unmarked
             copies.leaks = _leaks(at.live, leaking, index, terms.horizon_us)
         copies.copies = sorted(at.copies, key=lambda line: line.start_us)
+        copies.markers = at.markers
+        if rest := len(at.copies) - sum(at.markers.values()):
+            copies.markers[Marker.POLICY] = rest
         found.append(copies)
+    return found
+
+
+def markers(measured: list[Copies]) -> dict[Marker, int]:
+    """By what the copies at all mirrors were told."""
+    found: Counter[Marker] = Counter()
+    for copies in measured:
+        found.update(copies.markers)
     return found
 
 

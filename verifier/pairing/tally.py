@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from verifier.pairing.lines import Finding, Judgement, Reason, Verdict
+from verifier.pairing.lines import Finding, Judgement, Marker, Reason, Verdict
 
 _MAX_SURPLUS: Final = 100_000
 
@@ -21,6 +21,7 @@ class Tally(msgspec.Struct):
         untested: Matched requests that tell nothing of the percentage, see `Judgement`.
         failures: Seconds in which copies without any request started, and how many did.
         failing_tenths: The same, in tenths of seconds, without how many.
+        markers: By what how many arrivals were told to be copies.
     """
 
     limit: int
@@ -36,10 +37,12 @@ class Tally(msgspec.Struct):
     surplus: list[int] = []
     failures: dict[int, int] = {}
     failing_tenths: set[int] = set()
+    markers: dict[Marker, int] = {}
 
     def add(self, judged: Judgement) -> None:
         """Adds one episode's judgement."""
         self._add_counts(judged.counts)
+        self._add_markers(judged.markers)
         self.requests += judged.requests
         self.requests_high += judged.requests_high
         self.status_differs += judged.status_differs
@@ -62,9 +65,14 @@ class Tally(msgspec.Struct):
         for verdict, count in counts.items():
             self.counts[verdict] = self.counts.get(verdict, 0) + count
 
+    def _add_markers(self, markers: dict[Marker, int]) -> None:
+        for marker, count in markers.items():
+            self.markers[marker] = self.markers.get(marker, 0) + count
+
     def merge(self, other: Tally) -> None:
         """Adds another share's tally of the same policy."""
         self._add_counts(other.counts)
+        self._add_markers(other.markers)
         self.requests += other.requests
         self.requests_high += other.requests_high
         self.status_differs += other.status_differs

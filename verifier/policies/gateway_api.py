@@ -13,10 +13,26 @@ from typing import Any, Final
 
 from collector.observation import Destination
 from verifier.policies.conditions import checked_match, evaluable
-from verifier.policies.istio import MAX_WEIGHT, Context, resource_name, subsets_of
-from verifier.policies.model import ALWAYS, Condition, Mirror, Policy, StringMatch, Weighted
+from verifier.policies.istio import (
+    MAX_WEIGHT,
+    Context,
+    resource_name,
+    subsets_of,
+    version_lints,
+)
+from verifier.policies.model import (
+    ALWAYS,
+    Condition,
+    Lint,
+    Mirror,
+    Policy,
+    StringMatch,
+    Weighted,
+)
 from verifier.policies.names import qualify, read_host
 from verifier.policies.node import Node
+from verifier.policies.percentages import kept_share
+from verifier.policies.rules import annotated_rules
 
 GROUP: Final = "gateway.networking.k8s.io"
 _RANK_PER_PATH: Final = 10_000
@@ -31,12 +47,14 @@ def read_http_route(document: Node, context: Context) -> list[Policy]:
     namespace, name = resource_name(document)
     spec = document.get("spec")
     hosts = _hosts(spec, namespace)
+    own_rules = annotated_rules(document)
+    lints = version_lints(document, "v1")
     rules = spec.get("rules").items()
     found = []
     for position, rule in enumerate(rules, start=1):
         part = f"/{rule.get('name').text('') or position}" if len(rules) > 1 else ""
         live = _live(rule, namespace)
-        mirrors = _mirrors(rule, namespace)
+        mirrors, odd = _mirrors(rule, namespace)
         named = [host for host in hosts if host != "*"]
         named += [one.destination.host for one in live]
         named += [one.destination.host for one in mirrors]
@@ -54,6 +72,8 @@ def read_http_route(document: Node, context: Context) -> list[Policy]:
             resource=f"HTTPRoute {namespace}/{name}",
             position=position - 1,
             route_hosts=hosts,
+            rules=own_rules,
+            lints=(*lints, *odd),
         )
         found.append(policy)
     return found
@@ -83,26 +103,31 @@ def _live(rule: Node, namespace: str) -> tuple[Weighted, ...]:
     return tuple(one for one in found if one.weight)
 
 
-def _mirrors(rule: Node, namespace: str) -> tuple[Mirror, ...]:
-    found = []
+def _mirrors(rule: Node, namespace: str) -> tuple[tuple[Mirror, ...], list[Lint]]:
+    found, lints = [], []
     for filter_ in rule.get("filters").items():
         if filter_.get("type").text("") == "RequestMirror":
             mirror = filter_.get("requestMirror")
-            backend = mirror.get("backendRef")
-            found.append(Mirror(_destination(backend, namespace), _percent(mirror)))
-    return tuple(mirror for mirror in found if mirror.percent > 0)
+            percent, more = _percent(mirror)
+            lints += more
+            found.append(Mirror(_destination(mirror.get("backendRef"), namespace), percent))
+    return tuple(mirror for mirror in found if mirror.percent > 0), lints
 
 
-def _percent(mirror: Node) -> float:
-    """`percent`, or `fraction` of a denominator that is 100 when left out; else all."""
+def _percent(mirror: Node) -> tuple[float, list[Lint]]:
+    """`percent`, or `fraction` of a denominator that is 100 when left out; else all.
+
+    Istio turns a fraction into a percentage, and keeps of it what it keeps of any.
+    """
     percent, fraction = mirror.get("percent"), mirror.get("fraction")
     if percent.present:
-        return percent.number(0, 100)
+        return percent.number(0, 100), []
     if not fraction.present:
-        return ALWAYS
+        return ALWAYS, []
     below = fraction.get("denominator")
     denominator = below.integer(1, MAX_WEIGHT) if below.present else 100
-    return 100 * fraction.get("numerator").integer(0, denominator) / denominator
+    share = 100 * fraction.get("numerator").integer(0, denominator) / denominator
+    return kept_share(fraction, share)
 
 
 def _condition(entry: Node) -> Condition:

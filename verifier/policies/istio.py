@@ -18,6 +18,7 @@ from verifier.policies.model import Condition, Lint, Mirror, Policy, Subset, Wei
 from verifier.policies.names import SubsetTable, read_host
 from verifier.policies.node import Node
 from verifier.policies.percentages import read_percentage, read_route_percentage
+from verifier.policies.rules import annotated_rules
 
 GROUP: Final = "networking.istio.io"
 VERSIONS: Final = ("v1alpha3", "v1beta1", "v1")
@@ -31,11 +32,13 @@ class Context(msgspec.Struct):
         subsets: Of all DestinationRules.
         namespaces: All that the documents name.
         delegates: The http routes of VirtualServices without hosts, by `NAMESPACE/NAME`.
+        strict: Whether a subset that no DestinationRule of its host has is refused, or a lint.
     """
 
     subsets: SubsetTable
     namespaces: frozenset[str]
     delegates: Mapping[str, Node]
+    strict: bool = True
 
 
 def read_virtual_service(document: Node, context: Context) -> list[Policy]:
@@ -53,7 +56,7 @@ def read_virtual_service(document: Node, context: Context) -> list[Policy]:
         return []
     hosts = tuple(read_host(host, namespace, context.namespaces) for host in entries)
     routes = http_routes(spec, namespace, context.delegates)
-    reader = _Reader(f"{namespace}/{name}", namespace, hosts, spec, context)
+    reader = _Reader(f"{namespace}/{name}", namespace, hosts, document, context)
     return reader.policies(routes)
 
 
@@ -71,20 +74,24 @@ class _Reader:
     """Makes the policies of one VirtualService."""
 
     def __init__(
-        self, name: str, namespace: str, hosts: tuple[str, ...], spec: Node, context: Context
+        self, name: str, namespace: str, hosts: tuple[str, ...], document: Node, context: Context
     ) -> None:
+        spec = document.get("spec")
         self.name = name
         self.namespace = namespace
         self.hosts = hosts
         self.context = context
         self.gateways = frozenset(one.text() for one in spec.get("gateways").items())
-        self.lints: list[Lint] = []
+        self.rules = annotated_rules(document)
+        self.lints = [*version_lints(document, VERSIONS[-1]), *host_lints(hosts, spec)]
         if self.gateways and "mesh" not in self.gateways:
             message = (
                 "gateways does not name mesh: calls from inside the mesh do not take this route "
                 "and are not mirrored"
             )
-            self.lints = [spec.get("gateways").lint("warning", "gateways-without-mesh", message)]
+            self.lints.append(
+                spec.get("gateways").lint("warning", "gateways-without-mesh", message)
+            )
 
     def policies(self, routes: Routes) -> list[Policy]:
         """One policy for each route, each knowing those before it."""
@@ -110,6 +117,7 @@ class _Reader:
         name: str,
         earlier: tuple[tuple[str, tuple[Condition, ...]], ...],
     ) -> Policy:
+        self.unknown: list[Lint] = []
         live = self._live(route, namespace)
         mirrors, lints = self._mirrors(route, namespace)
         destinations = [*(one.destination for one in live), *(one.destination for one in mirrors)]
@@ -125,11 +133,12 @@ class _Reader:
             mirrors=mirrors,
             subsets=subsets_of(hosts, self.context.subsets),
             route_name=route.get("name").text(""),
+            rules=self.rules,
             source=route.where,
             resource=f"VirtualService {self.name}",
             position=len(earlier),
             route_hosts=self.hosts,
-            lints=(*self.lints, *lints),
+            lints=(*self.lints, *lints, *self.unknown),
         )
 
     def _live(self, route: Node, namespace: str) -> tuple[Weighted, ...]:
@@ -161,8 +170,34 @@ class _Reader:
     def _destination(self, node: Node, namespace: str) -> Destination:
         host = read_host(node.get("host"), namespace, self.context.namespaces)
         subset = node.get("subset")
-        self.context.subsets.check(host, subset)
+        problem = self.context.subsets.problem(host, subset.text(""))
+        if problem and self.context.strict:
+            raise subset.error(problem)
+        if problem:
+            self.unknown.append(subset.lint("error", "unknown-subset", problem))
         return Destination(host, subset.text(""))
+
+
+def version_lints(document: Node, current: str) -> list[Lint]:
+    """Remarks on an API version older than the current one."""
+    field = document.get("apiVersion")
+    group, _, version = field.text("").rpartition("/")
+    if not version.startswith("v1alpha"):
+        return []
+    message = f"{version} is deprecated for {current} of {group}"
+    return [field.lint("note", "deprecated-api-version", message)]
+
+
+def host_lints(hosts: Iterable[str], spec: Node) -> list[Lint]:
+    """Remarks on wildcards: which names callers use does not show in the policy."""
+    wild = [host for host in hosts if host.startswith("*")]
+    if not wild:
+        return []
+    message = (
+        f"host {wild[0]} stands for any name, and lines are stored of the hosts that are named: "
+        "requests under other names are seen by their senders' and TLS names only"
+    )
+    return [spec.get("hosts").lint("warning", "wildcard-host", message)]
 
 
 def subsets_of(hosts: Iterable[str], table: SubsetTable) -> tuple[Subset, ...]:

@@ -9,27 +9,40 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+import msgspec
+
+from verifier.policies.advice import ADVICE
+from verifier.policies.istio_versions import IstioVersion, version_rules
 from verifier.policies.model import Lint, Policy, covers
 from verifier.policies.node import one_line
 
 _ORDER: Final = {"error": 0, "warning": 1, "note": 2}
 
 
-def lint(policies: Sequence[Policy]) -> list[Lint]:
+def lint(policies: Sequence[Policy], istio: IstioVersion | None = None) -> list[Lint]:
     """All that is odd about policies: errors first, then by place; nothing twice.
 
     Args:
         policies: As `read_policies` gives them.
+        istio: The version of the mesh; None: not known.
     """
     found = [one for policy in policies for one in policy.lints]
     for rule in _RULES:
         found += [one for policy in policies for one in rule(policy)]
     found += _shared_hosts(policies)
+    if istio is not None:
+        found += [one for policy in policies for one in version_rules(policy, istio)]
     if policies and not any(policy.mirrors for policy in policies):
         where = policies[0].source
         message = "no policy has a mirror: there is nothing to verify"
         found.append(Lint("error", where, "no-mirror", message))
-    return sorted(dict.fromkeys(found), key=lambda one: (_ORDER[one.severity], one))
+    return in_order(found)
+
+
+def in_order(found: Iterable[Lint]) -> list[Lint]:
+    """Lints with what to do about each: errors first, then by place; nothing twice."""
+    told = {msgspec.structs.replace(one, advice=ADVICE[one.code]) for one in found}
+    return sorted(told, key=lambda one: (_ORDER[one.severity], one))
 
 
 def _live_mirror(policy: Policy) -> Iterable[Lint]:
@@ -42,7 +55,7 @@ def _live_mirror(policy: Policy) -> Iterable[Lint]:
                 name = mirror.destination.subset or mirror.destination.host
                 message = (
                     f"mirror {name} has live weight {live.weight} too: its live requests and its "
-                    "copies can be told apart only by a marker; give the mirror a subset of its own"
+                    "copies can be told apart only by a marker"
                 )
                 alone = len(policy.live) == 1
                 yield _at(
@@ -69,14 +82,9 @@ def _hidden_conditions(policy: Policy) -> Iterable[Lint]:
     if hidden:
         names = ", ".join(dict.fromkeys(hidden))
         named = f" ({policy.route_name})" if policy.route_name else ""
-        advice = (
-            f"its name{named} must be in the access log as %ROUTE_NAME%"
-            if policy.route_name
-            else "give each http route a name and log it as %ROUTE_NAME%"
-        )
         message = (
             f"no access log shows {names}: requests are unverifiable, route unknown, unless the "
-            f"line names the route; {advice}"
+            f"line names the route{named}"
         )
         severity = "note" if policy.route_name else "warning"
         yield _at(policy, severity, "hidden-condition", message)

@@ -72,13 +72,15 @@ class Lint(msgspec.Struct, frozen=True, order=True):
             `warning` (probably not what was meant), `note` (good to know).
         where: `FILE document N FIELD`.
         code: Stable name of the rule, for filters and tests.
-        message: One sentence: what it is, and what to do.
+        message: One sentence: what it is.
+        advice: What to do.
     """
 
     severity: str
     where: str
     code: str
     message: str
+    advice: str = ""
 
 
 class IncidentRule(msgspec.Struct, frozen=True):

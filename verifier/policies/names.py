@@ -74,19 +74,16 @@ class SubsetTable:
             found = self._subsets[max(wild, key=len)]
         return tuple(Subset(host, subset.name, subset.labels) for subset in found.values())
 
-    def check(self, host: str, subset: Node) -> None:
-        """Refuses a destination's subset that the host's DestinationRules do not have.
+    def problem(self, host: str, name: str) -> str:
+        """What is wrong with a destination's subset; empty: nothing.
 
-        Raises:
-            UsageError: There are rules for the host, and none declares it.
+        There are DestinationRules for the host, and none declares it.
         """
         known = self.of(host)
-        name = subset.text("")
-        if name and known is not None and name not in {one.name for one in known}:
-            names = ", ".join(one.name for one in known) or "none"
-            raise subset.error(
-                f"unknown subset {name!r}: the DestinationRule of {host} declares {names}"
-            )
+        if not name or known is None or name in {one.name for one in known}:
+            return ""
+        names = ", ".join(one.name for one in known) or "none"
+        return f"unknown subset {name!r}: the DestinationRule of {host} declares {names}"
 
 
 def read_labels(node: Node) -> tuple[tuple[str, str], ...]:

@@ -30,7 +30,11 @@ def read_percentage(node: Node) -> tuple[float, list[Lint]]:
         return ALWAYS, []
     node.fields()
     field = node.get("value")
-    value = field.number(0, 100) if field.present else 0.0
+    return kept_share(field, field.number(0, 100) if field.present else 0.0)
+
+
+def kept_share(field: Node, value: float) -> tuple[float, list[Lint]]:
+    """What Istio keeps of a percentage, and what is odd about it."""
     kept = truncate(value)
     if value and not kept:
         message = f"{value:g} % is truncated to 0 by Istio: no request is mirrored"
@@ -51,7 +55,7 @@ def read_route_percentage(route: Node) -> tuple[float, list[Lint]]:
     old = route.get("mirrorPercent", "mirror_percent")
     if not old.present:
         return read_percentage(new)
-    message = "mirrorPercent is deprecated; write mirrorPercentage: {value: N}"
+    message = "mirrorPercent is deprecated, and mirrorPercentage comes before it"
     lints = [old.lint("warning", "deprecated-mirror-percent", message)]
     if new.present:
         percent, more = read_percentage(new)

@@ -17,8 +17,13 @@ from verifier.policies.short import read_short
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 
-def read_policies(paths: Sequence[Path]) -> tuple[Policy, ...]:
+def read_policies(paths: Sequence[Path], *, strict: bool = True) -> tuple[Policy, ...]:
     """The policies of all files together, in their order.
+
+    Args:
+        paths: Files and folders.
+        strict: Whether a subset that its host's DestinationRules do not have is refused; a lint
+            tells of it otherwise.
 
     A DestinationRule in one file serves the VirtualServices of all. A folder stands for its
     `.yaml`, `.yml` and `.json` files, by name. Kinds without routes are skipped.
@@ -27,7 +32,7 @@ def read_policies(paths: Sequence[Path]) -> tuple[Policy, ...]:
         UsageError: A file cannot be read, a field is wrong, or there is no policy at all. The
             message is one line with file, document and field.
     """
-    return policies_in(read_files(paths), paths)
+    return policies_in(read_files(paths), paths, strict=strict)
 
 
 def read_files(paths: Sequence[Path]) -> list[tuple[str, bytes]]:
@@ -39,32 +44,40 @@ def read_files(paths: Sequence[Path]) -> list[tuple[str, bytes]]:
     return [(str(file), _read(file)) for path in paths for file in _files(path)]
 
 
-def policies_in(files: Sequence[tuple[str, bytes]], paths: Sequence[Path]) -> tuple[Policy, ...]:
+def policies_in(
+    files: Sequence[tuple[str, bytes]], paths: Sequence[Path], *, strict: bool = True
+) -> tuple[Policy, ...]:
     """The policies of files that are read, see `read_policies`.
 
     Args:
         files: Names and contents.
         paths: What was asked for, for messages.
+        strict: As for `read_policies`.
 
     Raises:
         UsageError: A field is wrong, or there is no policy at all.
     """
     documents = [document for name, content in files for document in parse_documents(content, name)]
-    return policies_of(documents, one_line(", ".join(str(path) for path in paths)))
+    names = one_line(", ".join(str(path) for path in paths))
+    return policies_of(documents, names, strict=strict)
 
 
-def policies_of(documents: Sequence[Node], source: str) -> tuple[Policy, ...]:
+def policies_of(
+    documents: Sequence[Node], source: str, *, strict: bool = True
+) -> tuple[Policy, ...]:
     """The policies of parsed documents; the pure part of `read_policies`.
 
     Args:
         documents: Of all files.
         source: What to call them all in a message.
+        strict: As for `read_policies`.
 
     Raises:
         UsageError: A field is wrong, or there is no policy at all.
     """
     kinds = [(document, _kind(document)) for document in documents]
     context = _context(kinds)
+    context.strict = strict
     found: dict[str, Policy] = {}
     for document, kind in kinds:
         for policy in _policies(document, kind, context):

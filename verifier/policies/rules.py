@@ -13,6 +13,7 @@ from verifier.policies.node import Node, shown
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(us|ms|s|m|h)")
 _UNITS_US: Final = {"us": 1, "ms": 1000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
 _MAX_US: Final = 24 * _UNITS_US["h"]
+_ANNOTATION: Final = "mirrorproof/"
 _TIMES: Final = ("horizon", "grace", "change_grace")
 _KINDS: Final = tuple(kind.value for kind in POLICY_KINDS)
 _LEAST_SHARE: Final = 1e-7
@@ -68,6 +69,33 @@ def _severity(node: Node) -> str | None:
 
 def _share(node: Node, high: float) -> float | None:
     return node.number(_LEAST_SHARE, high) if node.present else None
+
+
+def annotated_rules(document: Node) -> Rules:
+    """The rules of a resource: its annotations `mirrorproof/tolerance`, `mirrorproof/change-grace`.
+
+    Raises:
+        UsageError: An annotation of ours is unknown or wrong.
+    """
+    notes = document.get("metadata").get("annotations")
+    own = {
+        name.removeprefix(_ANNOTATION): field
+        for name, field in notes.fields().items()
+        if name.startswith(_ANNOTATION)
+    }
+    fields = {name.replace("-", "_"): field.value for name, field in own.items()}
+    if "tolerance" in fields:
+        # Annotations are always text.
+        fields["tolerance"] = _number(fields["tolerance"])
+    return read_rules(Node(fields, notes.source, f"{notes.path}[{_ANNOTATION}*]"))
+
+
+def _number(value: object) -> object:
+    """A text as the number it stands for; all else as it is, to be refused."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def read_duration(node: Node) -> int:

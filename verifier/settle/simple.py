@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Subquery, and_, case, func, literal, or_, select
 
-from verifier.pairing.lines import MirrorGroup
-from verifier.settle.simple_keys import Plan, by_key, count_if, is_lacking, is_simple
+from verifier.pairing.lines import Marker, MirrorGroup
+from verifier.settle.simple_keys import Plan, by_key, count_if, is_lacking, is_simple, marked
 
 
 class Counts(msgspec.Struct):
@@ -33,6 +33,19 @@ class Counts(msgspec.Struct):
     control_lost: int = 0
     paired: int = 0
     status_differs: int = 0
+    copies: int = 0
+    field: int = 0
+    shadow_host: int = 0
+    forwarded: int = 0
+
+    def markers(self) -> dict[Marker, int]:
+        """By what how many arrivals were told to be copies."""
+        told = {
+            Marker.FIELD: self.field,
+            Marker.SHADOW_HOST: self.shadow_host,
+            Marker.FORWARDED: self.forwarded,
+        }
+        return {**told, Marker.POLICY: self.copies - sum(told.values())}
 
 
 class Lacking(NamedTuple):
@@ -83,6 +96,10 @@ def count(connection: Connection, plan: Plan) -> Found:
                 control_lost=row.control_lost,
                 paired=row.paired,
                 status_differs=row.status_differs,
+                copies=row.copies,
+                field=row.field,
+                shadow_host=row.shadow_host,
+                forwarded=row.forwarded,
             )
     return found
 
@@ -149,6 +166,7 @@ def _sums(plan: Plan, keys: Subquery) -> dict[str, ColumnElement[int]]:
     ]
     differs = [and_(pair, c[f"mirror{group}_code"] != code) for group, pair in enumerate(pairs)]
     drawn = literal(True) if certain else copied
+    told = [marked(keys, group) for group in range(len(mirrors))]
     return {
         "requests": func.count(),
         "matched": count_if(and_(drawn, literal(not none_owed))),
@@ -158,6 +176,10 @@ def _sums(plan: Plan, keys: Subquery) -> dict[str, ColumnElement[int]]:
         "control_lost": count_if(and_(asked == 1, c.primary_n == 0)),
         "paired": _total(pairs),
         "status_differs": _total(differs),
+        "copies": _total([number == 1 for number in mirrors]),
+        "field": _total([one[Marker.FIELD] for one in told]),
+        "shadow_host": _total([one[Marker.SHADOW_HOST] for one in told]),
+        "forwarded": _total([one[Marker.FORWARDED] for one in told]),
     }
 
 

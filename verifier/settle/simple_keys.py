@@ -23,7 +23,7 @@ from sqlalchemy import (
 from collector.db.tables import observation
 from collector.records import Role
 from collector.traits import HOP_LIMIT, HOP_SHIFT, ORDINARY_MASK, Trait
-from verifier.pairing.lines import MirrorGroup, Side
+from verifier.pairing.lines import Marker, MirrorGroup, Side
 from verifier.pairing.requests import SLACK_US
 from verifier.settle.chains import LONGEST_US
 from verifier.settle.presence import Kind
@@ -223,13 +223,29 @@ def _mirror_conditions(plan: Plan, keys: Subquery, group: int) -> list[ColumnEle
     return found
 
 
+def marked(keys: Subquery, group: int) -> dict[Marker, ColumnElement[bool]]:
+    """By what the one arrival at a mirror is told to be a copy; none of them: by the policy."""
+    one, traits = keys.c[f"mirror{group}_n"] == 1, keys.c[f"mirror{group}_t"]
+    field = traits.bitwise_and(int(Trait.MARKED)) != 0
+    shadow = traits.bitwise_and(int(Trait.SHADOW_HOST)) != 0
+    hops, reference = _hops(traits), _reference(keys)
+    return {
+        Marker.FIELD: and_(one, field),
+        Marker.SHADOW_HOST: and_(one, ~field, shadow),
+        Marker.FORWARDED: and_(one, ~field, ~shadow, reference > 0, hops > reference),
+    }
+
+
+def _reference(keys: Subquery) -> ColumnElement[int]:
+    """How many addresses the request carries, packed: the fewest of those that are logged."""
+    primary, client = _hops(keys.c.primary_t), _hops(keys.c.client_t)
+    return case((or_(client == 0, and_(primary > 0, primary < client)), primary), else_=client)
+
+
 def _looks_live(keys: Subquery, group: int) -> ColumnElement[bool]:
     """Whether the one arrival carries no more forwarded addresses than the request."""
     traits = keys.c[f"mirror{group}_t"]
-    hops = _hops(traits)
-    primary, client = _hops(keys.c.primary_t), _hops(keys.c.client_t)
-    # The fewest of those that are logged.
-    reference = case((or_(client == 0, and_(primary > 0, primary < client)), primary), else_=client)
+    hops, reference = _hops(traits), _reference(keys)
     unmarked = traits.bitwise_and(_MARKED) == 0
     # Without a reference, no forwarded address at all (packed as 1) is a live request.
     no_more = or_(and_(reference > 0, hops <= reference), and_(reference == 0, hops == 1))

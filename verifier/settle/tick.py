@@ -13,7 +13,7 @@ from collector.db.acknowledged import confirm
 from collector.db.tables import batch, observation
 from verifier.pairing.lines import Reason
 from verifier.pairing.tally import Tally
-from verifier.settle import drift, kept, late, report
+from verifier.settle import drift, kept, late, markers, report
 from verifier.settle.cast import Cast, Directory
 from verifier.settle.late import NewBatch, Progress
 from verifier.settle.record import Moment, Recorder, Settled
@@ -239,8 +239,11 @@ class _Tick:
             tally = tallies.get(window.start_us) or self._judge.nothing()
             recheck_us = self._recheck_us(version, tally)
             done = self._recorder.record(version, window, tally, recheck_us)
-            if done is not None:
-                self.settled.append(done)
+            if done is None:
+                continue
+            self.settled.append(done)
+            if done.revision == 1:  # so that no copy is counted twice
+                markers.note(self._connection, name, window.start_us, tally.markers)
 
     def _recheck_us(self, version: Version, tally: Tally) -> int | None:
         reasons = (Reason.MIRROR_LOG_INCOMPLETE, Reason.MIRROR_SILENT)
