@@ -1,6 +1,6 @@
 """Count what tells copies from live requests, and note when that changes.
 
-Revision: 0012. Expands only: programs of 0011 run on, and count nothing.
+Revision: 0013. Expands only: programs of 0012 run on, and count nothing.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from alembic import op
 from sqlalchemy import BigInteger, Column, PrimaryKeyConstraint, Text
 
-revision = "0012"
-down_revision: str | None = "0011"
+revision = "0013"
+down_revision: str | None = "0012"
 branch_labels: str | None = None
 depends_on: str | None = None
 
