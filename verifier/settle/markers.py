@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.log import get_logger
 from verifier.pairing.lines import Marker
+from verifier.settle.record import Settled
 from verifier.settle.silence import HOUR_US
 from verifier.tables import copy_marker, marker_change
 
@@ -44,23 +45,21 @@ class Told(msgspec.Struct, frozen=True):
     copies: dict[str, int]
 
 
-def note(
-    connection: Connection, policy: str, start_us: int, markers: Mapping[Marker, int]
-) -> Change | None:
-    """Adds what told the copies of a window that was never settled before.
+def note(connection: Connection, settled: Settled, markers: Mapping[Marker, int]) -> Change | None:
+    """Adds what told the copies of a window; those of later revisions were counted already.
 
     Args:
         connection: The settling transaction.
-        policy: Its name.
-        start_us: When the window starts.
-        markers: By what how many copies were told.
+        settled: The revision that was written.
+        markers: By what how many of its copies were told.
 
     Returns:
         The change, where the window's copies were told by another mark than those before.
     """
     found = {marker: number for marker, number in markers.items() if number}
-    if not found:
+    if not found or settled.revision > 1:
         return None
+    policy, start_us = settled.policy, settled.window.start_us
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     for marker, number in sorted(found.items()):
         hour_us = start_us // HOUR_US * HOUR_US

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -227,7 +227,8 @@ class _Tick:
         if first is None:
             return []
         windows = grid.windows(Span(grid.window(first).start_us, span.end_us))
-        return next(iter(joined(_first(windows, self._rules.max_windows), self._rules.max_windows)))
+        limit = self._rules.max_windows
+        return next(joined(islice(windows, limit), limit))
 
     def _settle_group(self, name: str, group: list[Span]) -> None:
         span = Span(group[0].start_us, group[-1].end_us)
@@ -239,11 +240,9 @@ class _Tick:
             tally = tallies.get(window.start_us) or self._judge.nothing()
             recheck_us = self._recheck_us(version, tally)
             done = self._recorder.record(version, window, tally, recheck_us)
-            if done is None:
-                continue
-            self.settled.append(done)
-            if done.revision == 1:  # so that no copy is counted twice
-                markers.note(self._connection, name, window.start_us, tally.markers)
+            if done is not None:
+                self.settled.append(done)
+                markers.note(self._connection, done, tally.markers)
 
     def _recheck_us(self, version: Version, tally: Tally) -> int | None:
         reasons = (Reason.MIRROR_LOG_INCOMPLETE, Reason.MIRROR_SILENT)
@@ -290,12 +289,3 @@ class _Tick:
             .values(policy=name, **moved)
             .on_conflict_do_update(index_elements=["policy"], set_=moved)
         )
-
-
-def _first(windows: Iterable[Span], limit: int) -> list[Span]:
-    found = []
-    for window in windows:
-        found.append(window)
-        if len(found) == limit:
-            break
-    return found
