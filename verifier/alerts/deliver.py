@@ -39,8 +39,6 @@ _RECORD_S: Final = 25.0
 """So long it is tried to record an attempt while the database is away; then it goes out again."""
 _LEASE_MORE_S: Final = 30.0
 """A claim holds so much longer than an attempt may take; more than `_RECORD_S`."""
-_GRACE_S: Final = 3.0
-"""Receivers have so long to answer when we end; then connections are cut."""
 _CUT_S: Final = 5.0
 _REFRESH_S: Final = 5.0
 """How often to look for endpoints that the API added."""
@@ -59,6 +57,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         poll_s: How often to look.
         database_now_us: The database's clock.
         spread: For jitter.
+        grace_s: Receivers have so long to answer when we end; then connections are cut.
     """
 
     engine: Engine
@@ -69,6 +68,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     poll_s: float = 0.5
     database_now_us: DatabaseClock = database_now_us
     spread: Callable[[], float] = random.random
+    grace_s: float = 3.0
 
 
 class Deliverer:
@@ -160,7 +160,7 @@ class Deliverer:
     def leave(self) -> None:
         """Ends what is under way: in good order where receivers answer, else by force."""
         self._stop.set()
-        _, late = wait(self._running(), timeout=_GRACE_S)
+        _, late = wait(self._running(), timeout=self._parts.grace_s)
         self._parts.lines.cut()
         wait(late, timeout=_CUT_S)
         for lane in self._lanes.values():

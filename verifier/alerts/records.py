@@ -18,6 +18,8 @@ from verifier.alerts.schedule import Rest, next_attempt_at, rest_after
 from verifier.alerts.tables import alert_endpoint, alert_message
 
 _M: Final = alert_message.c
+_JUST_US: Final = 60_000_000
+"""A receiver that comes and goes would else get everything again upon each success."""
 
 
 def record(
@@ -141,11 +143,12 @@ def _finish_older(connection: Connection, done: Claim, now_us: int) -> None:
 
 
 def _wake(connection: Connection, name: str, now_us: int) -> None:
-    """A receiver that is back gets at once what waited for it."""
+    """A receiver that is back gets at once what waited for it, but for what it just refused."""
     connection.execute(
         update(alert_message)
         .where(_M.endpoint == name, _M.finished_us.is_(None), _M.next_us > now_us)
         .where(_M.state == State.PENDING.value, _M.claimed_until_us.is_(None))
+        .where(_M.last_attempt_us <= now_us - _JUST_US)
         .values(next_us=now_us)
     )
 

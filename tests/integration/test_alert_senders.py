@@ -1,0 +1,169 @@
+"""Every form is taken by what is real here: Alertmanager, the forward protocol, standard output."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from collector.clock import SystemClock
+from collector.settings.alerts import EndpointSettings
+from tests.events import OPENED_US, make_event, resolved
+from tests.fluentd import ForwardServer
+from tests.servers.alertmanager import PROGRAM, alertmanager, alerts_of, is_installed
+from verifier.alerts.endpoints import of_settings
+from verifier.alerts.forms import HTTP_FORMS
+from verifier.alerts.lines import Lines
+from verifier.alerts.outcome import Outcome, Result
+from verifier.alerts.senders import Sender, Senders
+from verifier.alerts.trial import trial_events
+from verifier.demo.receiver import Answer, Receiver
+
+SECRET = "whsec_" + "A" * 32
+
+
+def sender(form: str, url: str | None, **more: Any) -> Sender:
+    """What sends to an endpoint with these settings."""
+    given = {"name": "a", "form": form, "url": url, "allow_http": True, "allow_private": True}
+    if form in ("standard-webhooks", "pagerduty"):
+        given["secret"] = SECRET
+    own = EndpointSettings.model_validate({**given, **more})
+    (endpoint,) = of_settings(own)
+    return Senders(SystemClock(), Lines(), source="tests").sender(endpoint)
+
+
+def answer_of(form: str) -> Answer:
+    """What a receiver of a form says when it took a message."""
+    said = {"pagerduty": Answer(status=202, body=b'{"status":"success"}')}
+    return said.get(form, Answer())
+
+
+@pytest.mark.parametrize("form", HTTP_FORMS)
+def test_every_form_is_posted_and_its_success_known(form: str) -> None:
+    """JSON, once."""
+    with Receiver(lambda _received: answer_of(form)) as receiver:
+        result = sender(form, receiver.url)(make_event())
+
+    (found,) = receiver.received
+    assert result.outcome is Outcome.DELIVERED
+    assert found.json
+    assert "json" in found.headers["content-type"]
+
+
+@pytest.mark.parametrize("form", HTTP_FORMS)
+def test_every_form_knows_a_failure(form: str) -> None:
+    """And says nothing of where it was."""
+    with Receiver(lambda _received: Answer(status=503)) as receiver:
+        result = sender(form, receiver.url)(make_event())
+
+    assert result == Result(outcome=Outcome.THROTTLED, reason="503 Service Unavailable", status=503)
+
+
+# --- Fluentd
+
+
+def test_fluentd_gets_a_copy_with_its_tag_and_time() -> None:
+    """By the forward protocol, through fluent-logger."""
+    with ForwardServer() as server:
+        send = sender("fluentd", f"fluent://127.0.0.1:{server.port}/mesh.alerts")
+        results = [send(make_event()), send(resolved())]
+        first, second = server.wait_for(2)
+
+    assert [result.outcome for result in results] == [Outcome.DELIVERED] * 2
+    assert first.tag == "mesh.alerts"
+    assert first.time == datetime.fromtimestamp(OPENED_US / 1e6, UTC)
+    assert first.record["summary"] == make_event().summary
+    assert {first.record["status"], second.record["status"]} == {"firing", "resolved"}
+
+
+def test_a_fluentd_that_is_away_is_tried_again_later() -> None:
+    """The outbox remembers, not the client's buffer."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    result = sender("fluentd", f"fluent://127.0.0.1:{port}")(make_event())
+
+    assert result.outcome is Outcome.RETRY
+    assert result.reason == "cannot send: Connection refused"
+
+
+def test_a_fluentd_in_our_own_network_needs_permission() -> None:
+    """As every other receiver."""
+    send = sender("fluentd", "fluent://127.0.0.1:24224", allow_private=False)
+
+    assert "loopback address" in send(make_event()).reason
+
+
+# --- standard output
+
+
+def test_standard_output_gets_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """For whoever ships it on."""
+    result = sender("stdout", None)(make_event(summary="a\nb"))
+    (line,) = capsys.readouterr().out.splitlines()
+
+    assert result.outcome is Outcome.DELIVERED
+    assert json.loads(line)["summary"] == "a\nb"
+
+
+def test_a_closed_standard_output_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process goes on."""
+
+    class Closed:
+        def write(self, _text: str) -> None:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+
+    assert sender("stdout", None)(make_event()).reason == "cannot write: Broken pipe"
+
+
+# --- Alertmanager
+
+
+@pytest.mark.skipif(not is_installed(), reason=f"{PROGRAM} is not installed (a Debian package)")
+def test_alertmanager_takes_alerts_repetitions_and_resolutions() -> None:
+    """One alert while the incident lasts; then its own webhook says that it is resolved."""
+    now_us = time.time_ns() // 1000
+    opened = make_event(opened_us=now_us - 60_000_000)
+    with Receiver() as hook, alertmanager(hook.url) as url:
+        send = sender("alertmanager", url)
+        assert send(opened).outcome is Outcome.DELIVERED
+        (first,) = alerts_of(url)
+        assert send(opened).outcome is Outcome.DELIVERED  # a repetition
+        (again,) = alerts_of(url)
+        told = hook.wait_for(1)[0].json
+        ended = resolved(opened_us=opened.opened_us, resolved_us=time.time_ns() // 1000)
+        assert send(ended).outcome is Outcome.DELIVERED
+        last = hook.wait_for(2)[-1].json
+
+    assert first["labels"]["alertname"] == "MirrorproofMissing"
+    assert first["status"]["state"] == "active"
+    assert again["fingerprint"] == first["fingerprint"]
+    assert again["endsAt"] >= first["endsAt"]
+    assert (told["status"], last["status"]) == ("firing", "resolved")
+    ours = json.loads(HTTP_FORMS["alertmanager-webhook"].request(opened, *_nowhere()).body)
+    assert set(told) <= set(ours)  # what its webhooks get, those of our form get
+    assert set(told["alerts"][0]) <= set(ours["alerts"][0])
+
+
+@pytest.mark.skipif(not is_installed(), reason=f"{PROGRAM} is not installed (a Debian package)")
+def test_alertmanager_takes_a_test_and_its_resolution() -> None:
+    """Nothing stays open."""
+    with alertmanager() as url:
+        send = sender("alertmanager", url)
+        results = [send(event) for event in trial_events(time.time_ns() // 1000)]
+        left = alerts_of(url)
+
+    assert [result.outcome for result in results] == [Outcome.DELIVERED] * 2
+    assert left == []
+
+
+def _nowhere() -> tuple[Any, Any]:
+    from verifier.alerts.forms.form import About, Address
+
+    return Address(url="http://nowhere.invalid"), About()
