@@ -239,3 +239,25 @@ marker_change: Final = Table(
     Column("before", Text, nullable=False, comment="empty: the first one"),
     Column("after", Text, nullable=False),
 )
+
+endpoint_hour: Final = Table(
+    "endpoint_hour",
+    metadata,
+    Column("policy", Text, primary_key=True),
+    Column("hour_us", BigInteger, primary_key=True, comment="start of the hour"),
+    Column("endpoint", Text, primary_key=True, comment="method and template of the path"),
+    Column("compared", LargeBinary, nullable=False, comment="JSON of statistics.Compared"),
+    comment="how the answers of a sample of matched pairs differ",
+)
+
+endpoint_reference: Final = Table(
+    "endpoint_reference",
+    metadata,
+    Column("policy", Text, primary_key=True),
+    Column("endpoint", Text, primary_key=True),
+    Column("since_us", BigInteger, nullable=False),
+    Column("until_us", BigInteger, nullable=False),
+    Column("accepted_us", BigInteger, nullable=False),
+    Column("compared", LargeBinary, nullable=False, comment="JSON of statistics.Compared"),
+    comment="differences that a user accepted",
+)

@@ -24,6 +24,7 @@ app: Final = typer.Typer(
 _COMMANDS: Final = (
     "check",
     "gate",
+    "divergence",
     "explain",
     "incidents",
     "silence",

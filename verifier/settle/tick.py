@@ -14,6 +14,7 @@ from collector.db.tables import batch, observation
 from verifier.pairing.lines import Reason
 from verifier.pairing.tally import Tally
 from verifier.settle import drift, kept, late, markers, report
+from verifier.settle.answers import Answers
 from verifier.settle.cast import Cast, Directory
 from verifier.settle.late import NewBatch, Progress
 from verifier.settle.record import Moment, Recorder, Settled
@@ -91,18 +92,19 @@ class Ticker:
         batches = late.new_batches(connection)
         late.note_pods(connection, batches)
         time_us = -1 if watermark.time_us is None else watermark.time_us
+        judge = Judge(
+            connection,
+            versions,
+            self._directory,
+            self._casts,
+            limit=self._rules.max_findings,
+            set_wise=self._set_wise,
+        )
         one = _Tick(
             connection,
             self._rules,
             versions,
-            Judge(
-                connection,
-                versions,
-                self._directory,
-                self._casts,
-                limit=self._rules.max_findings,
-                set_wise=self._set_wise,
-            ),
+            judge,
             Recorder(connection, self._directory.pods, Moment(time_us, now_us)),
             now_us,
         )
@@ -110,6 +112,7 @@ class Ticker:
             one.settle(name, watermark.time_us, batches)
         late.advance(connection, batches)
         one.more |= drift.advance(connection, versions, one.settled)
+        Answers(connection, versions, self._directory, judge).take(one.settled)
         return Ticked(watermark, one.settled, one.more, batches, versions)
 
 
