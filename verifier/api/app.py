@@ -12,7 +12,15 @@ from fastapi.openapi.utils import get_openapi
 from verifier.api import problems
 from verifier.api.access import Gatekeeper
 from verifier.api.problems import Problem, documented
-from verifier.api.routes import findings, health, ingest, policies, requests, statements
+from verifier.api.routes import (
+    certificates,
+    findings,
+    health,
+    ingest,
+    policies,
+    requests,
+    statements,
+)
 from verifier.api.services import Services
 from verifier.page import routes as pages
 
@@ -33,6 +41,7 @@ _ROUTERS: Final = (
     requests.router,
     policies.router,
     ingest.router,
+    certificates.router,
 )
 
 

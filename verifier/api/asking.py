@@ -13,6 +13,7 @@ from collector.errors import UsageError
 from verifier.api import cursors
 from verifier.api.problems import invalid, not_found
 from verifier.api.services import Services
+from verifier.settle.progress import progress_of
 from verifier.settle.windows import Grid, Span
 from verifier.tables import settled_policy
 from verifier.times import iso_time, read_moment
@@ -113,14 +114,12 @@ def _end_us(grid: Grid, end_us: int) -> int:
 
 def grid_of(connection: Connection, policy: str) -> Grid:
     """The windows of a policy. Raises Refusal: nothing was ever settled of such a policy."""
-    sizes = connection.scalar(
-        select(settled_policy.c.sizes).where(settled_policy.c.policy == policy)
-    )
-    if sizes is None:
+    progress = progress_of(connection, policy)
+    if progress is None:
         known = select(settled_policy.c.policy).order_by(settled_policy.c.policy).limit(20)
         names = ", ".join(connection.scalars(known)) or "none yet"
         raise not_found(f"no policy {policy!r} was ever settled; there are: {names}")
-    return Grid.read(sizes)
+    return progress.grid
 
 
 def read_position(services: Services, question: str, cursor: str | None) -> tuple[int, ...] | None:

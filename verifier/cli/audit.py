@@ -7,11 +7,12 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from verifier.cli import audit_ingest
+from verifier.cli import audit_ingest, certificate
 from verifier.cli.collect import ConfigOption, DatabaseOption
 from verifier.cli.database import existing_database
 from verifier.times import iso_time
@@ -27,15 +28,18 @@ _VERIFY_HELP: Final = """Follows each policy's chain of windows to the first row
 The digest of every row rests on all that it says, on its findings, its policy version, and on the
 row before. Where retention dropped findings, only the links of rows are checked. Whoever can write
 to the database could write the whole chain anew: note the printed head elsewhere, and give it with
---expect the next time.
+--expect the next time, or keep certificates ([b]audit certify[/b]) and name them here.
 
-Exit status: 0 all fits, 1 a row does not fit, or the head was not found, 2 wrong usage or database.
+Exit status: 0 all fits, 1 a row or a certificate does not fit, or a head was not found, 2 wrong
+usage or database.
 
 [b]Examples[/b]
 
   mirrorproof audit verify
 
   mirrorproof audit verify --expect 6c1fa9…full digest…07 --json
+
+  mirrorproof audit verify certificate.json
 """
 
 
@@ -44,10 +48,14 @@ def register(app: typer.Typer) -> None:
     audit = typer.Typer(help=_HELP, no_args_is_help=True)
     audit.command("verify", help=_VERIFY_HELP)(verify_command)
     audit.command("ingest", help=audit_ingest.HELP)(audit_ingest.ingest_command)
+    audit.command("certify", help=certificate.CERTIFY_HELP)(certificate.certify_command)
     app.add_typer(audit, name="audit")
 
 
 def verify_command(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE]…", help="Certificates to check.")
+    ] = None,
     expect: Annotated[
         list[str] | None,
         typer.Option(metavar="DIGEST", help="A head noted before; may be repeated."),
@@ -60,12 +68,15 @@ def verify_command(
     wanted = set(expect or ())
     with existing_database(database_url, config) as engine:
         chains = list(_follow_all(engine, wanted))
+        checked = certificate.check_files(engine, files or [])
     if as_json:
         found = {"chains": [_to_json(chain) for chain in chains], "not_found": sorted(wanted)}
-        typer.echo(json.dumps(found))
+        typer.echo(json.dumps(found | {"certificates": checked}))
     else:
         _show(chains, wanted)
-    raise typer.Exit(1 if wanted or any(chain.broken for chain in chains) else 0)
+        certificate.show(checked)
+    fits = not any(chain.broken for chain in chains) and not any(one["misfits"] for one in checked)
+    raise typer.Exit(1 if wanted or not fits else 0)
 
 
 def _follow_all(engine: Engine, wanted: set[str]) -> Iterator[Chain]:

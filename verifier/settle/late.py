@@ -20,9 +20,10 @@ from collector.sources.protocol import Partition
 from verifier.pairing.doubt import REACH_US
 from verifier.settle.chains import LONGEST_US, chains
 from verifier.settle.presence import AFTER_US, BEFORE_US
+from verifier.settle.progress import Progress
 from verifier.settle.rows import read_rows
 from verifier.settle.silence import HOUR_US
-from verifier.settle.windows import SECOND_US, Grid, Span
+from verifier.settle.windows import SECOND_US, Span
 from verifier.tables import pod_hour, resettle, settled_batch, settled_window
 
 _IDS_AT_ONCE: Final = 5_000
@@ -43,18 +44,6 @@ class NewBatch(msgspec.Struct, frozen=True):
     partition: int
     to_offset: int
     min_start_us: int | None
-
-
-class Progress(msgspec.Struct, frozen=True):
-    """How far a policy is settled.
-
-    Attributes:
-        settled_to_us: Windows before it are settled.
-        grid: Its windows.
-    """
-
-    settled_to_us: int
-    grid: Grid
 
 
 def new_batches(connection: Connection) -> list[NewBatch]:

@@ -7,7 +7,6 @@ from typing import Final
 
 import msgspec
 from sqlalchemy import Connection, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.db.acknowledged import confirm
 from collector.db.tables import batch, observation
@@ -16,13 +15,14 @@ from verifier.pairing.tally import Tally
 from verifier.settle import drift, kept, late, markers, report
 from verifier.settle.answers import Answers
 from verifier.settle.cast import Cast, Directory
-from verifier.settle.late import NewBatch, Progress
+from verifier.settle.late import NewBatch
+from verifier.settle.progress import Progress, progress_of, save_progress
 from verifier.settle.record import Moment, Recorder, Settled
 from verifier.settle.span import Judge
 from verifier.settle.versions import Version, Versions, VersionStore
 from verifier.settle.watermark import FOREVER_US, EvidenceRules, Watermark
 from verifier.settle.windows import Grid, Span, due_until, joined
-from verifier.tables import settled_policy, settled_window
+from verifier.tables import settled_window
 
 
 class TickRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,7 +140,7 @@ class _Tick:
     def settle(self, name: str, watermark_us: int | None, batches: list[NewBatch]) -> None:
         """Settles one policy: what late lines touched, then what is due."""
         hosts = self._judge.hosts_of(name)
-        progress = self._progress(name)
+        progress = progress_of(self._connection, name)
         horizon_us = max(v.policy.rules.horizon_us for v in self._versions.of(name))
         judged_us = kept.judged_from_us(self._connection, horizon_us)
         if progress is not None:
@@ -193,7 +193,7 @@ class _Tick:
                 break
         self.more |= settled_to < due
         if settled_to > progress.settled_to_us:
-            self._save(name, Progress(settled_to, progress.grid))
+            save_progress(self._connection, name, Progress(settled_to, progress.grid))
 
     def _pass_over(self, name: str, progress: Progress, due_us: int, judged_us: int) -> int:
         """Where to go on settling: what was dropped unsettled is noted, and passed over."""
@@ -277,18 +277,3 @@ class _Tick:
             if self._judge.silence(version).is_over(row.recheck_us, row.start_us):
                 found.add(row.start_us)
         return found
-
-    def _progress(self, name: str) -> Progress | None:
-        row = self._connection.execute(
-            select(settled_policy).where(settled_policy.c.policy == name)
-        ).one_or_none()
-        return None if row is None else Progress(row.settled_to_us, Grid.read(row.sizes))
-
-    def _save(self, name: str, progress: Progress) -> None:
-        moved = {"settled_to_us": progress.settled_to_us, "sizes": progress.grid.to_text()}
-        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
-        self._connection.execute(
-            dialect.insert(settled_policy)
-            .values(policy=name, **moved)
-            .on_conflict_do_update(index_elements=["policy"], set_=moved)
-        )
