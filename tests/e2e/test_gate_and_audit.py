@@ -108,8 +108,10 @@ def test_a_corrected_policy_is_recorded_and_replayed(tmp_path: Path) -> None:
     )
     status, output = run(tmp_path, "replay", *SINCE, "--json")
 
-    windows = [json.loads(line) for line in output.splitlines()]
+    *windows, last = (json.loads(line) for line in output.splitlines())
     assert status == 0
+    assert last["summary"]["revised"] == len(windows) <= last["summary"]["windows"]
+    assert last["summary"]["left"] == 0
     assert {window["revision"] for window in windows} == {2}
     assert sum(window["verdicts"]["missing"] for window in windows) == 0
     assert sum(window["verdicts"]["exempt"] for window in windows) > 0

@@ -37,10 +37,10 @@ def replay(world: World, *policies: str, span: Span) -> int:
     """Queues a range and settles it; how many windows were queued."""
     with writing(world.engine) as connection:
         count = enqueue_range(connection, policies, span)
-        assert waiting(connection, span) == count
+        assert waiting(connection, policies, span) == count
     world.tick()
     with world.engine.connect() as connection:
-        assert waiting(connection, span) == 0
+        assert waiting(connection, policies, span) == 0
     return count
 
 
@@ -90,3 +90,13 @@ def test_an_unknown_policy_is_refused(world: World) -> None:
         writing(world.engine) as connection,
     ):
         enqueue_range(connection, ["x"], Span(0, NOW))
+
+
+def test_windows_of_others_are_not_waited_for(world: World) -> None:
+    """Neither of other policies, nor outside the span."""
+    second = Span(NOW + 10 * SECOND, NOW + 20 * SECOND)
+    with writing(world.engine) as connection:
+        enqueue_range(connection, [NAME], Span(NOW, NOW + 30 * SECOND))
+        assert waiting(connection, ["weather/other"], second) == 0
+        assert waiting(connection, [], Span(NOW - 7200 * SECOND, NOW - 3600 * SECOND)) == 0
+        assert waiting(connection, [NAME], Span(NOW, NOW + 30 * SECOND)) == 3

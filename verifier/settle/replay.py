@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import Connection, func, select
 
 from collector.db.tables import batch
 from collector.errors import UsageError
 from verifier.settle.late import enqueue
-from verifier.settle.windows import Grid, Span
+from verifier.settle.windows import SECOND_US, Grid, Span
 from verifier.tables import resettle, settled_policy
+
+LONGEST_WINDOW_US: Final = 3600 * SECOND_US
+"""As the settings allow."""
 
 
 def enqueue_range(connection: Connection, policies: Sequence[str], span: Span) -> int:
@@ -46,7 +50,15 @@ def enqueue_range(connection: Connection, policies: Sequence[str], span: Span) -
     return count
 
 
-def waiting(connection: Connection, span: Span) -> int:
-    """How many windows that start before the end of a span wait to be settled again."""
-    query = select(func.count()).where(resettle.c.start_us < span.end_us)
+def waiting(connection: Connection, policies: Sequence[str], span: Span) -> int:
+    """How many windows of policies in a span wait to be settled again; no policies: of all.
+
+    Windows are of any size, so that one that begins just before the span counts, too.
+    """
+    c = resettle.c
+    query = select(func.count()).where(
+        c.start_us > span.start_us - LONGEST_WINDOW_US, c.start_us < span.end_us
+    )
+    if policies:
+        query = query.where(c.policy.in_(policies))
     return connection.scalar(query) or 0
