@@ -74,6 +74,7 @@ class Batch(msgspec.Struct):
         read: Lines; always stored + ignored + quarantined.
         heartbeats: How many of the ignored lines were heartbeats.
         skewed: Lines whose clock was too wild to move the watermark.
+        leader_epoch: The broker's, of the last record; None: not known.
         watermark_us: Largest sane end time of all access logs, also of unwatched hosts.
         held: Pieces of lines that wait for their rest from now on; counted as ignored.
         unheld: Places of pieces that wait no longer.
@@ -91,6 +92,7 @@ class Batch(msgspec.Struct):
     ignored: int = 0
     heartbeats: int = 0
     skewed: int = 0
+    leader_epoch: int | None = None
     watermark_us: int | None = None
     held: list[HeldPiece] = []
     unheld: list[Place] = []

@@ -16,6 +16,8 @@ class MemoryBroker:
         self.begins: dict[Partition, int] = {}
         self.topic_ids: dict[str, str] = {}
         self.hints: dict[Partition, int] = {}
+        self.leader_epoch = 0
+        self.epochs: dict[tuple[Partition, int], int] = {}
         self.down = False
         self.refuses = False
         self.mute = False
@@ -39,7 +41,19 @@ class MemoryBroker:
         log = self.logs[partition]
         offset = log[-1].offset + 1 if log else self.begins[partition]
         log.append(Record(offset, timestamp_us, value, key, headers))
+        self.epochs[partition, offset] = self.leader_epoch
         return offset
+
+    def truncate(self, partition: Partition, end: int) -> None:
+        """Loses the records from an offset on; what comes next is of another leader."""
+        self.logs[partition] = [r for r in self.logs[partition] if r.offset < end]
+        self.leader_epoch += 1
+
+    def end_of_epoch(self, partition: Partition, leader_epoch: int) -> int:
+        """The offset after the last record of an epoch, or of those before."""
+        log = self.logs[partition]
+        later = [r.offset for r in log if self.epochs.get((partition, r.offset), 0) > leader_epoch]
+        return min(later, default=self.bounds(partition).end)
 
     def expire(self, partition: Partition, before: int) -> None:
         """Forgets the records below an offset, as retention does."""
@@ -61,6 +75,7 @@ class MemorySource:
         self._broker = broker
         self._max_records = max_records
         self._next: dict[Partition, int | None] = {}
+        self._after: dict[Partition, int | None] = {}
         self._assigned: list[Partition] = []
         self._revoked: list[Partition] = []
         self._paused = False
@@ -98,11 +113,18 @@ class MemorySource:
             polled.broken[partition] = f"offset {offset} is outside of {begin} to {end}"
             self._next[partition] = None
             return
+        epoch = self._after.get(partition)
+        if epoch is not None and self._broker.end_of_epoch(partition, epoch) < offset:
+            polled.broken[partition] = f"the log was truncated, below {offset}"
+            self._next[partition] = None
+            return
         log = [r for r in self._broker.logs[partition] if r.offset >= offset]
         found = log[: self._max_records]
         if found:
             polled.records[partition] = found
             self._next[partition] = found[-1].offset + 1
+            epoch = self._broker.epochs.get((partition, found[-1].offset), 0)
+            polled.leader_epochs[partition] = self._after[partition] = epoch
 
     def poll_nothing(self, timeout_s: float) -> Polled:
         """A poll that looks healthy and brings nothing, as of a client that hangs."""
@@ -114,10 +136,11 @@ class MemorySource:
         self._revoked, self._assigned = [], []
         return polled
 
-    def begin(self, partition: Partition, offset: int) -> None:
+    def begin(self, partition: Partition, offset: int, leader_epoch: int | None = None) -> None:
         """See `RecordSource`."""
         if partition in self._next:
             self._next[partition] = offset
+            self._after[partition] = leader_epoch
 
     def halt(self, partition: Partition) -> None:
         """See `RecordSource`."""

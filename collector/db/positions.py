@@ -32,6 +32,7 @@ class Claim(msgspec.Struct, frozen=True):
         stopped: Why the partition must not be read; empty: it may.
         unclean: How many owners before us vanished, one after the other, without reading on.
         attempt: The offset that was tried alone when the last one vanished, and how often.
+        leader_epoch: The broker's leader epoch of the last record read; None: not known.
     """
 
     partition: Partition
@@ -41,6 +42,7 @@ class Claim(msgspec.Struct, frozen=True):
     stopped: str = ""
     unclean: int = 0
     attempt: tuple[int | None, int] = (None, 0)
+    leader_epoch: int | None = None
 
 
 def _is(partition: Partition) -> Any:
@@ -97,12 +99,13 @@ def claim(connection: Connection, partition: Partition, owner: str, now_us: int)
             position.c.unclean,
             position.c.attempt_offset,
             position.c.attempts,
+            position.c.leader_epoch,
         )
     ).one()
     stopped = (found.reason or "stopped") if found.state == STOPPED else ""
     attempt = (found.attempt_offset, found.attempts)
     place = (found.next_offset, found.topic_id, stopped)
-    return Claim(partition, found.owner_epoch, *place, found.unclean, attempt)
+    return Claim(partition, found.owner_epoch, *place, found.unclean, attempt, found.leader_epoch)
 
 
 def advance(
@@ -111,6 +114,7 @@ def advance(
     offsets: tuple[int, int],
     watermark_us: int | None,
     now_us: int,
+    leader_epoch: int | None = None,
 ) -> None:
     """Moves the position over a batch, in the batch's own transaction.
 
@@ -120,12 +124,15 @@ def advance(
         offsets: From which offset, and the next one to read.
         watermark_us: Largest sane end time in the batch, if any.
         now_us: Wall clock.
+        leader_epoch: Of the last record; None: not known.
 
     Raises:
         Fenced: Another owner claimed the partition, it is stopped, or the batch is not the next.
     """
     from_offset, to_offset = offsets
     values: dict[str, Any] = {"next_offset": to_offset, "updated_us": now_us, **_CALM}
+    if to_offset > from_offset:
+        values["leader_epoch"] = leader_epoch
     if watermark_us is not None:
         known = func.coalesce(position.c.watermark_us, watermark_us)
         larger = func.greatest if connection.dialect.name == "postgresql" else func.max
@@ -247,6 +254,7 @@ def clear(
             reason="",
             next_offset=offset,
             topic_id=topic_id,
+            leader_epoch=None,
             owner=None,
             owner_epoch=position.c.owner_epoch + 1,
             **_CALM,

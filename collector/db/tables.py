@@ -182,6 +182,9 @@ position: Final = Table(
     _counter("unclean", "owners in a row that vanished without reading on"),
     Column("attempt_offset", BigInteger, comment="record that is tried alone; null: none"),
     _counter("attempts", "tries of it that did not come to an end"),
+    Column(
+        "leader_epoch", Integer, comment="the broker's, of the last record read; null: not known"
+    ),
     CheckConstraint("state IN ('running', 'stopped')", name="state"),
 )
 

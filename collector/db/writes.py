@@ -180,7 +180,8 @@ class Writer:
         for one in sorted(batches, key=lambda found: (found.partition, found.from_offset)):
             held = claims[one.partition]
             span = (one.from_offset, one.to_offset)
-            positions.advance(connection, held, span, one.watermark_us, now_us)
+            epoch = one.leader_epoch
+            positions.advance(connection, held, span, one.watermark_us, now_us, epoch)
             stored.append(((now_us, _insert_batch(connection, one, now_us)), one.seen))
             insert_poison(connection, one, self._paths, now_us)
             pieces.write(connection, one)

@@ -146,6 +146,7 @@ class CarefulReading:
         batch = self._reader.read(partition, held.read_next, records, watch, now_us)
         if not batch.stop_reason:
             batch.to_offset = unit.to_offset
+        batch.leader_epoch = held.leader_epoch = unit.leader_epoch
         # Whoever dies from now on does not die of these records.
         self._note(held, None, 0)
         self._pending.add(batch)
@@ -160,11 +161,12 @@ class CarefulReading:
         try:
             with writing(self._engine) as connection:
                 span = (gap.from_offset, gap.to_offset)
-                positions.advance(connection, held.claim, span, None, now_us)
+                positions.advance(connection, held.claim, span, None, now_us, unit.leader_epoch)
                 insert_gap(connection, partition, gap, now_us)
         except SQLAlchemyError as error:
             raise as_our_error(error, self._engine.url) from error
-        held.read_next, held.attempt = unit.to_offset, (None, 0)
+        held.read_next, held.leader_epoch = unit.to_offset, unit.leader_epoch
+        held.attempt = (None, 0)
         self._log.error(
             "records_passed_over",
             partition=str(partition),
@@ -188,4 +190,4 @@ class CarefulReading:
         self._note(held, None, 0)
         held.careful_to, held.unclean = 0, 0
         self._log.info("partition_read_freely", partition=str(partition), offset=held.read_next)
-        source.begin(partition, held.read_next)
+        source.begin(partition, held.read_next, held.leader_epoch)

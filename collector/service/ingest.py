@@ -152,7 +152,7 @@ class Ingest:
         elif self._source is not None:
             # Whatever the failed poll had in hand is fetched again, from where we are.
             for partition, held in self._parts.ownership.held.items():
-                self._source.begin(partition, held.read_next)
+                self._source.begin(partition, held.read_next, held.leader_epoch)
         self._clock.wait(stop, wait_s)
 
     def _replace_source(self) -> None:
@@ -183,7 +183,8 @@ class Ingest:
                 continue
             watch, now_us = parts.watcher.watch, self._clock.now_us()
             batch = parts.reader.read(partition, held.read_next, records, watch, now_us)
-            held.read_next = batch.to_offset
+            batch.leader_epoch = polled.leader_epochs.get(partition)
+            held.read_next, held.leader_epoch = batch.to_offset, batch.leader_epoch
             held.moved_s = self._clock.monotonic()
             parts.pending.add(batch)
             if batch.stop_reason:

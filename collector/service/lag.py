@@ -107,7 +107,7 @@ class LagCheck:
         if read_to is not None and held.read_next < read_to <= bounds.end:
             # Transaction markers and compacted records: move over them, or the lag never ends.
             self._pending.add(Batch(partition, held.read_next, read_to, version))
-            held.read_next = read_to
+            held.read_next, held.leader_epoch = read_to, None
         now_s = self._clock.monotonic()
         _, stood_at = self._tries.get(partition, (0, held.read_next))
         if bounds.end <= held.read_next or held.read_next != stood_at:
@@ -137,7 +137,7 @@ class LagCheck:
         held.moved_s = now_s
         if tries == 0:
             self._log.warning("partition_stalled", partition=str(partition), offset=held.read_next)
-            source.begin(partition, held.read_next)
+            source.begin(partition, held.read_next, held.leader_epoch)
             return
         words = f"{partition} brings nothing from offset {held.read_next} on, and it has records"
         if tries > 1:

@@ -45,6 +45,7 @@ class Held(msgspec.Struct):
     Attributes:
         claim: The right to write about it.
         read_next: The offset to read next; runs ahead of what is written.
+        leader_epoch: The broker's, of the record before; None: not known.
         moved_s: When it brought something last, monotonic seconds.
         careful_to: Up to where each record batch is read alone; 0: it is read as usual.
         unclean: How many owners vanished before us.
@@ -54,6 +55,7 @@ class Held(msgspec.Struct):
     claim: Claim
     read_next: int
     moved_s: float
+    leader_epoch: int | None = None
     careful_to: int = 0
     unclean: int = 0
     attempt: tuple[int | None, int] = (None, 0)
@@ -209,7 +211,8 @@ class Ownership:
             self._log.error("partition_is_stopped", partition=str(partition), reason=claim.stopped)
             self.set_aside(partition, source, claim.stopped)
             return
-        self.held[partition] = Held(claim, claim.next_offset, self._clock.monotonic())
+        now_s = self._clock.monotonic()
+        self.held[partition] = Held(claim, claim.next_offset, now_s, claim.leader_epoch)
         reason = loss(claim, bounds, topic_id)
         if reason:
             self.stop(partition, reason, source)
@@ -224,7 +227,7 @@ class Ownership:
         claim = held.claim
         is_suspect = claim.unclean >= _SUSPECT or claim.attempt[0] is not None
         if not (self._can_be_careful and is_suspect):
-            source.begin(claim.partition, claim.next_offset)
+            source.begin(claim.partition, claim.next_offset, claim.leader_epoch)
             return
         held.careful_to = claim.next_offset + _CAREFUL
         held.unclean, held.attempt = claim.unclean, claim.attempt

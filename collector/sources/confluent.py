@@ -8,7 +8,6 @@ Rebalance callbacks run within `poll`, on the caller's thread.
 from __future__ import annotations
 
 import contextlib
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -19,41 +18,24 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Message,
-    TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
 
 from collector.errors import Retryable
 from collector.settings import KafkaSettings
 from collector.sources.confluent_connection import (
-    LOGGER,
     Complaints,
+    TopicIds,
     as_our_error,
     connect,
-    connection_options,
 )
-from collector.sources.confluent_messages import sort_messages
+from collector.sources.confluent_epochs import EpochCheck
+from collector.sources.confluent_messages import PACKED_WRONG, sort_messages, why_broken
 from collector.sources.protocol import Bounds, Partition, Polled, Record, Undecodable
 
 _ASK_TIMEOUT_S: Final = 5.0
 """For questions between polls: short, as nothing else happens meanwhile."""
 _EOF: Final = KafkaError._PARTITION_EOF
-_PACKED_WRONG: Final = frozenset(
-    {
-        KafkaError._BAD_MSG,
-        KafkaError._BAD_COMPRESSION,
-        KafkaError._NOT_IMPLEMENTED,
-        KafkaError._UNDERFLOW,
-        KafkaError.INVALID_MSG,
-    }
-)
-_64: Final = 2**64
-_BREAKS: Final = {
-    KafkaError._AUTO_OFFSET_RESET: "the log no longer holds offset {}",
-    KafkaError.OFFSET_OUT_OF_RANGE: "the log no longer holds offset {}",
-    KafkaError._LOG_TRUNCATION: "the log was truncated, below {}",
-}
 
 
 class ConfluentSource:
@@ -76,10 +58,11 @@ class ConfluentSource:
         self._revoked: list[Partition] = []
         self._topic_ids: dict[str, str | None] = {}
         self._begun_ids: dict[str, str | None] = {}
-        self._admin: AdminClient | None = None
+        self._topics = TopicIds(settings, _ASK_TIMEOUT_S)
         self._in_group = settings.partitions is None
         self._complaints = Complaints()
         self._consumer: Consumer = connect(settings, client_id, self._complaints)
+        self._epochs = EpochCheck(self._consumer)
         if settings.partitions is None:
             self._consumer.subscribe(
                 list(settings.topics),
@@ -119,6 +102,7 @@ class ConfluentSource:
         self._ours.difference_update(gone)
         for found in gone:
             self._next.pop(found, None)
+            self._epochs.forget(found)
         self._forget_ids()
         # Given and taken between two polls: nobody ever saw it.
         self._assigned = [found for found in self._assigned if found not in gone]
@@ -126,18 +110,23 @@ class ConfluentSource:
 
     def poll(self, timeout_s: float) -> Polled:
         """See `RecordSource`."""
+        self._epochs.seek()
         with self._our_errors():
             messages = self._consumer.consume(self._most, timeout_s)
         records, events = sort_messages(messages)
         # One that was taken away meanwhile began no more.
-        records = {found: many for found, many in records.items() if found in self._next}
+        records = {found: many for found, many in records.items() if self._is_read(found)}
         for partition, many in records.items():
             self._next[partition] = many[-1].offset + 1
         broken = dict(filter(None, map(self._take_note, events)))
         broken |= self._created_again(records)
-        polled = Polled(tuple(self._revoked), tuple(self._assigned), broken, records)
+        epochs = self._epochs.learn(records)
+        polled = Polled(tuple(self._revoked), tuple(self._assigned), broken, records, epochs)
         self._revoked, self._assigned = [], []
         return polled
+
+    def _is_read(self, partition: Partition) -> bool:
+        return partition in self._next and not self._epochs.waits(partition)
 
     def _created_again(self, records: dict[Partition, list[Record]]) -> dict[Partition, str]:
         """Takes out the records of topics that are others by now; returns why they break.
@@ -170,26 +159,35 @@ class ConfluentSource:
         partition = Partition(event.topic() or "", event.partition() or 0)
         offset = self._next.get(partition)
         if error.code() == _EOF:
-            if offset is not None:
+            if offset is not None and self._is_read(partition):
                 self._next[partition] = max(offset, event.offset() or 0)
-        elif error.code() in _BREAKS:
+                if (event.offset() or 0) > offset:
+                    self._epochs.forget(partition)  # of what lies between nobody tells it
+        elif why := why_broken(error, offset):
             self.halt(partition)
-            return partition, _BREAKS[error.code()].format(offset)
-        elif error.code() in _PACKED_WRONG:
+            return partition, why
+        elif error.code() in PACKED_WRONG:
             raise Undecodable(f"records cannot be unpacked: {error.name()}: {error.str()}")
         elif self._in_group or error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
             raise as_our_error(error, self._where)
         return None
 
-    def begin(self, partition: Partition, offset: int) -> None:
+    def begin(self, partition: Partition, offset: int, leader_epoch: int | None = None) -> None:
         """See `RecordSource`."""
         self._hold(partition)
         if partition in self._ours:
             self._begun_ids.setdefault(partition.topic, self._topic_ids.get(partition.topic))
             self._next[partition] = offset
+            self._epochs.set(partition, leader_epoch)
             if not self._paused:
-                with self._ignored():
-                    self._consumer.incremental_assign([_at(partition, offset)])
+                self._give([partition])
+
+    def _give(self, partitions: Iterable[Partition]) -> None:
+        """Has librdkafka fetch."""
+        offsets = {partition: self._next[partition] for partition in partitions}
+        with self._ignored():
+            self._consumer.incremental_assign([_at(*found) for found in offsets.items()])
+        self._epochs.want(offsets)
 
     def halt(self, partition: Partition) -> None:
         """See `RecordSource`."""
@@ -203,6 +201,7 @@ class ConfluentSource:
             del self._begun_ids[topic]
 
     def _hold(self, partition: Partition) -> None:
+        self._epochs.forget(partition)
         if self._next.pop(partition, None) is not None and not self._paused:
             with self._ignored():
                 self._consumer.incremental_unassign([_at(partition)])
@@ -218,8 +217,7 @@ class ConfluentSource:
         """See `RecordSource`."""
         if self._paused:
             self._paused = False
-            with self._ignored():
-                self._consumer.incremental_assign([_at(*found) for found in self._next.items()])
+            self._give(self._next)
 
     def bounds(self, partitions: Iterable[Partition]) -> dict[Partition, Bounds]:
         """See `RecordSource`."""
@@ -252,16 +250,8 @@ class ConfluentSource:
         return self._topic_ids[topic]
 
     def _ask_topic_id(self, topic: str) -> str | None:
-        if self._admin is None:
-            self._admin = AdminClient(connection_options(self._settings), logger=LOGGER)
-        asked = self._admin.describe_topics(
-            TopicCollection([topic]), request_timeout=_ASK_TIMEOUT_S
-        )
         with self._our_errors():
-            found = asked[topic].result().topic_id
-        high, low = found.get_most_significant_bits(), found.get_least_significant_bits()
-        number = (high % _64) << 64 | low % _64
-        return str(uuid.UUID(int=number)) if number else None  # as kafka-python writes it
+            return self._topics.ask(topic)
 
     def commit_hint(self, offsets: Mapping[Partition, int]) -> None:
         """See `RecordSource`."""

@@ -7,9 +7,11 @@ ends in a bare time-out. The reasons are events, which come when the consumer is
 from __future__ import annotations
 
 import logging
+import uuid
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
 
 from collector.errors import MirrorproofError, Refused, Retryable, UsageError
 from collector.settings import KafkaSettings
@@ -22,6 +24,7 @@ _QUEUED_KIB: Final = 32 * 1024
 _QUEUED_RECORDS: Final = 50_000
 LOGGER: Final = logging.getLogger("kafka.librdkafka")
 """Below `kafka`, which `collector.log` keeps quiet: our own events say once what is wrong."""
+_64: Final = 2**64
 _WRONG_SETTING: Final = frozenset(
     {
         KafkaError._AUTHENTICATION,
@@ -125,6 +128,31 @@ def connect(settings: KafkaSettings, client_id: str, complaints: Complaints) -> 
         consumer.close()
         raise _no_connection(where, found, settings.sasl_mechanism) from error
     return consumer
+
+
+class TopicIds:
+    """Asks brokers for the identity of topics; connects when it is asked first."""
+
+    def __init__(self, settings: KafkaSettings, timeout_s: float) -> None:
+        self._settings = settings
+        self._timeout_s = timeout_s
+        self._admin: AdminClient | None = None
+
+    def ask(self, topic: str) -> str | None:
+        """A topic's identity as kafka-python writes it; None: it has none.
+
+        Raises:
+            KafkaException: No broker answers.
+        """
+        if self._admin is None:
+            self._admin = AdminClient(connection_options(self._settings), logger=LOGGER)
+        asked = self._admin.describe_topics(
+            TopicCollection([topic]), request_timeout=self._timeout_s
+        )
+        found = asked[topic].result().topic_id
+        high, low = found.get_most_significant_bits(), found.get_least_significant_bits()
+        number = (high % _64) << 64 | low % _64
+        return str(uuid.UUID(int=number)) if number else None
 
 
 def _ignore(_error: object, _offsets: object) -> None:

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from confluent_kafka import Message
+from confluent_kafka import KafkaError, Message
 
 from collector.sources.protocol import Partition, Record
+
+PACKED_WRONG: Final = frozenset(
+    {
+        KafkaError._BAD_MSG,
+        KafkaError._BAD_COMPRESSION,
+        KafkaError._NOT_IMPLEMENTED,
+        KafkaError._UNDERFLOW,
+        KafkaError.INVALID_MSG,
+    }
+)
+"""Of records that cannot be unpacked."""
+_BREAKS: Final = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
+
+
+def why_broken(error: KafkaError, offset: int | None) -> str:
+    """Why a partition cannot be read on from an offset; empty: this error does not say so."""
+    # Where no reset is allowed, a truncated log is told as a reset that was not done.
+    if error.code() == KafkaError._LOG_TRUNCATION or "truncation" in (error.str() or ""):
+        return f"the log was truncated, below {offset}"
+    return f"the log no longer holds offset {offset}" if error.code() in _BREAKS else ""
 
 
 def sort_messages(messages: list[Message]) -> tuple[dict[Partition, list[Record]], list[Message]]:

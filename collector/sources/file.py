@@ -92,7 +92,12 @@ class FileSource:
         if len(self._done) == len(self._paths):
             self._on_end()
 
-    def begin(self, partition: Partition, offset: int) -> None:
+    def begin(
+        self,
+        partition: Partition,
+        offset: int,
+        leader_epoch: int | None = None,  # noqa: ARG002 - files have none
+    ) -> None:
         """See `RecordSource`."""
         path = self._paths.get(partition)
         if path is None:

@@ -23,11 +23,19 @@ from kafka.errors import (
     OffsetOutOfRangeError,
     UnsupportedCodecError,
 )
+from kafka.protocol.consumer import OffsetForLeaderEpochRequest
 
 from collector.errors import Retryable
 from collector.settings import KafkaSettings
 from collector.sources.kafka_connection import as_our_error, connect
-from collector.sources.protocol import Bounds, Partition, Polled, Record, Undecodable
+from collector.sources.protocol import (
+    Bounds,
+    Partition,
+    Polled,
+    Record,
+    Undecodable,
+    known_epoch,
+)
 
 _ASK_TIMEOUT_MS: Final = 5_000
 """For questions between polls: short, as nothing else happens meanwhile."""
@@ -117,7 +125,9 @@ class KafkaSource:
             except OffsetOutOfRangeError as error:
                 broken = self._breaks(error.args[0], "the log no longer holds offset {}")
             except LogTruncationError as error:
-                broken = self._breaks(error.divergent_offsets, "the log was truncated, to {}")
+                told = error.divergent_offsets.items()
+                places = {p: place.offset if place else "where nobody knows" for p, place in told}
+                broken = self._breaks(places, "the log was truncated, to {}")
             except _PACKED_WRONG as error:
                 raise _undecodable(error) from error
             except (KafkaError, OSError, MemoryError):
@@ -132,12 +142,17 @@ class KafkaSource:
             for found, raws in fetched.items()
             if found in self._begun
         }
-        return Polled(revoked, assigned, broken, records)
+        epochs = {
+            Partition(*found): epoch
+            for found, raws in fetched.items()
+            if (epoch := known_epoch(raws[-1].leader_epoch)) is not None
+        }
+        return Polled(revoked, assigned, broken, records, epochs)
 
     def _breaks(self, found: Mapping[TopicPartition, object], words: str) -> dict[Partition, str]:
         for partition in found:
             self.halt(Partition(*partition))
-        return {Partition(*p): words.format(getattr(o, "offset", o)) for p, o in found.items()}
+        return {Partition(*p): words.format(place) for p, place in found.items()}
 
     def _created_again(self, heard_of: set[TopicPartition]) -> dict[Partition, str]:
         """Partitions of topics that are others by now: their records mean nothing to us.
@@ -153,16 +168,31 @@ class KafkaSource:
                 broken |= self._breaks(dict.fromkeys(gone), why)
         return broken
 
-    def begin(self, partition: Partition, offset: int) -> None:
+    def begin(self, partition: Partition, offset: int, leader_epoch: int | None = None) -> None:
         """See `RecordSource`."""
         found = TopicPartition(*partition)
         if not any(begun.topic == found.topic for begun in self._begun):
             self._begun_ids[found.topic] = self.topic_id(found.topic)
         with contextlib.suppress(*_NOT_OURS):
             self._consumer.seek(found, offset)
+            if leader_epoch is not None and self._knows_epochs():
+                self._seek_after(found, offset, leader_epoch)
             self._begun.add(found)
             if not self._paused:
                 self._consumer.resume(found)
+
+    def _seek_after(self, found: TopicPartition, offset: int, leader_epoch: int) -> None:
+        """Seeks an offset, and has the client ask whether the record before is still there.
+
+        It does so by itself for what it fetched (KIP-320), and has no public way to tell it.
+        """
+        place = OffsetAndMetadata(offset, "", leader_epoch)
+        self._consumer._subscription.seek(found, place)  # type: ignore[attr-defined]
+
+    def _knows_epochs(self) -> bool:
+        """Whether the brokers can be asked; else the client would ask for ever and read nothing."""
+        versions = self._consumer._client._manager.broker_version_data  # type: ignore[attr-defined]
+        return OffsetForLeaderEpochRequest.API_KEY in versions.api_versions
 
     def halt(self, partition: Partition) -> None:
         """See `RecordSource`."""

@@ -67,12 +67,19 @@ class Polled(msgspec.Struct):
         broken: Cannot be read on, with the reason in words: the offset lies before the first
             record or beyond the end.
         records: By partition, in the order of their offsets; only of partitions that began.
+        leader_epochs: The broker's leader epoch of the last record of partitions, where known.
     """
 
     revoked: tuple[Partition, ...] = ()
     assigned: tuple[Partition, ...] = ()
     broken: dict[Partition, str] = {}
     records: dict[Partition, list[Record]] = {}
+    leader_epochs: dict[Partition, int] = {}
+
+
+def known_epoch(told: int | None) -> int | None:
+    """A leader epoch as clients tell it: they say -1 where a broker has none."""
+    return told if told is not None and told >= 0 else None
 
 
 class RecordSource(Protocol):
@@ -86,8 +93,15 @@ class RecordSource(Protocol):
         """Waits at most so long for records. Also keeps the membership of a group alive."""
         ...
 
-    def begin(self, partition: Partition, offset: int) -> None:
-        """Reads an assigned partition from this offset on, the next poll on."""
+    def begin(self, partition: Partition, offset: int, leader_epoch: int | None = None) -> None:
+        """Reads an assigned partition from this offset on, the next poll on.
+
+        Args:
+            partition: Which one.
+            offset: The next one to read.
+            leader_epoch: Of the record before. Brokers tell by it whether the log was cut before
+                that offset and filled again, which breaks the partition; None: not known.
+        """
         ...
 
     def halt(self, partition: Partition) -> None:

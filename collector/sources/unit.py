@@ -19,6 +19,7 @@ class Unit(Protocol):
         is_large: Whether it becomes larger than `LARGE_BYTES` when it is unpacked.
         since_us: The first record's time, µs since the epoch; None: not known.
         until_us: The last record's time.
+        leader_epoch: The broker's, of its records; None: not known.
     """
 
     from_offset: int
@@ -26,6 +27,7 @@ class Unit(Protocol):
     is_large: bool
     since_us: int | None
     until_us: int | None
+    leader_epoch: int | None
 
     def unpack(self) -> list[Record]:
         """Its records. May raise anything, or end the process."""

@@ -22,7 +22,7 @@ from collector.errors import Retryable, UsageError
 from collector.settings import KafkaSettings
 from collector.sources.kafka import record_of
 from collector.sources.kafka_connection import as_our_error, connection_options
-from collector.sources.protocol import Partition, Record
+from collector.sources.protocol import Partition, Record, known_epoch
 from collector.sources.unit import LARGE_BYTES, Unit
 
 _CHUNK: Final = 1024 * 1024
@@ -118,6 +118,7 @@ class _KafkaUnit:
         self.to_offset: int = batch.next_offset
         self.since_us = _in_us(batch.first_timestamp)
         self.until_us = _in_us(batch.max_timestamp)
+        self.leader_epoch = known_epoch(getattr(batch, "leader_epoch", None))  # none in old ones
         packed = memoryview(batch._buffer)[batch._pos :]
         self.is_large = unpacks_beyond(batch.compression_type, bytes(packed), LARGE_BYTES)
 

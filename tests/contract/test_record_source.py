@@ -153,6 +153,21 @@ def test_beginning_again_reads_again(harness: Harness) -> None:
     assert [one.offset for one in harness.records(2)] == [3, 4]
 
 
+def test_an_epoch_that_is_still_the_logs_changes_nothing(harness: Harness) -> None:
+    """Given back, the leader epoch of the last record has the partition read on."""
+    epochs: list[int | None] = []
+
+    def all_came(polled: Polled) -> bool:
+        epochs.extend([polled.leader_epochs.get(harness.partition)] * bool(polled.records))
+        return bool(polled.records) and harness.source.read_to(harness.partition) == 5
+
+    harness.begun().until(all_came)
+    harness.source.begin(harness.partition, 2, epochs[-1])
+
+    assert [one.offset for one in harness.records(3)] == [2, 3, 4]
+    assert epochs[-1] is None or epochs[-1] >= 0
+
+
 def test_a_halted_partition_brings_nothing(harness: Harness) -> None:
     """Until it is begun again."""
     harness.begun()

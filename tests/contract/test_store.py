@@ -283,6 +283,37 @@ def test_the_watermark_never_goes_back(engine: Engine, writer: Writer) -> None:
     assert rows(engine, node_life)[0]["seen_us"] == START_US + 4000
 
 
+def test_the_leader_epoch_is_that_of_the_last_record(engine: Engine, writer: Writer) -> None:
+    """Unknown again where records passed without one; a batch of no offsets changes nothing."""
+    held = claimed(engine)
+
+    def epoch_after(one: Batch, leader_epoch: int | None) -> int | None:
+        one.leader_epoch = leader_epoch
+        writer.write([one], {P0: held}, NOW_US)
+        (found,) = rows(engine, position)
+        assert found["leader_epoch"] is None or isinstance(found["leader_epoch"], int)
+        return found["leader_epoch"]
+
+    assert epoch_after(read(b"one"), 5) == 5
+    assert epoch_after(Batch(P0, 1, 1), None) == 5
+    assert claimed(engine).leader_epoch == 5
+    held = claimed(engine)
+    assert epoch_after(Batch(P0, 1, 3), None) is None
+
+
+def test_an_operators_offset_has_no_leader_epoch(engine: Engine, writer: Writer) -> None:
+    """The record before it may be another one."""
+    held, one = claimed(engine), read(b"one")
+    one.leader_epoch = 5
+    writer.write([one], {P0: held}, NOW_US)
+    with writing(engine) as connection:
+        positions.stop(connection, held, "a test", NOW_US)
+
+        positions.clear(connection, P0, 1, "topic-1", NOW_US)
+
+    assert claimed(engine).leader_epoch is None
+
+
 def test_a_stop_reason_stops_the_partition_in_the_same_transaction(
     engine: Engine, writer: Writer
 ) -> None:

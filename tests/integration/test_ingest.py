@@ -411,6 +411,30 @@ def test_a_log_that_lost_its_end_stops_the_partition(bench: TestBench) -> None:
     assert "outside" in stopped_reason(bench)
 
 
+def test_a_log_cut_and_filled_again_stops_the_partition(bench: TestBench) -> None:
+    """Its end lies beyond our offset again; that a leader of later wrote the records tells it."""
+    bench.produce(5)
+    bench.turn(bench.collector("first"))
+    bench.broker.truncate(P0, 3)
+    bench.produce(9)
+
+    assert stopped_reason(bench) == "the log was truncated, below 5"
+    assert bench.at().next_offset == 5
+
+
+def test_a_log_whose_leader_changed_is_read_on(bench: TestBench) -> None:
+    """Nothing was cut: all that we read is still there."""
+    bench.produce(5)
+    bench.turn(bench.collector("first"))
+    bench.broker.leader_epoch += 1
+    bench.produce(2)
+
+    bench.turn(bench.collector("second"))
+
+    assert bench.at().next_offset == 7
+    assert bench.at().leader_epoch == 1
+
+
 def test_a_topic_created_again_stops_its_partitions(bench: TestBench) -> None:
     """Its offsets mean other records now; noticed while it runs, too."""
     collector = bench.collector()

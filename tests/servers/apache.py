@@ -7,10 +7,12 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import tempfile
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -42,47 +44,92 @@ def apache_available() -> bool:
     return all(shutil.which(program) for program in _NEEDED)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApacheNode:
+    """A server that can be run several times, on the same files and ports.
+
+    Attributes:
+        home: Its files; topics are in `data`.
+        at: The address of each listener.
+    """
+
+    home: Path
+    at: Mapping[str, str]
+    certificates: Certificates
+    password: str
+
+    @contextlib.contextmanager
+    def running(self, stop_signal: signal.Signals = signal.SIGTERM) -> Iterator[KafkaBroker]:
+        """Runs it as long as the block; killed at its end, it leaves all as it happens to be.
+
+        Raises:
+            ServerError: It does not start.
+        """
+        command = Command(
+            arguments=[*_JAVA, "-cp", f"{_jars()}/*", "kafka.Kafka", str(self.properties)],
+            log=self.home / "kafka.log",
+            stop_signal=stop_signal,
+        )
+        port = int(self.at["LOGIN"].rpartition(":")[2])
+        with running(command, port=port, timeout_s=_START_TIMEOUT_S):
+            yield self._broker()
+
+    @property
+    def properties(self) -> Path:
+        """The file of its settings."""
+        return self.home / "server.properties"
+
+    def _broker(self) -> KafkaBroker:
+        made = self.certificates
+        return KafkaBroker(
+            bootstrap=self.at["PLAINTEXT"],
+            kind=f"Apache Kafka {_version()}",
+            groups=True,
+            tls=Tls(bootstrap=self.at["TLS"], ca_file=made.authority),
+            scram=Scram(
+                bootstrap=self.at["LOGIN"],
+                username=_USER,
+                password=self.password,
+                bootstrap_tls=self.at["LOGINTLS"],
+            ),
+            mutual_tls=MutualTls(
+                bootstrap=self.at["MUTUAL"],
+                ca_file=made.authority,
+                cert_file=made.client,
+                key_file=made.client_key,
+            ),
+        )
+
+
 @contextlib.contextmanager
-def apache_kafka() -> Iterator[KafkaBroker]:
-    """Starts the server with a listener of each kind; about 5 s once it has the jars.
+def apache_node() -> Iterator[ApacheNode]:
+    """Makes the files of a server with a listener of each kind.
 
     Raises:
-        ServerError: Its jars cannot be had, or it does not start.
+        ServerError: Its jars cannot be had.
     """
     if not apache_available():
         raise ServerError(f"Apache Kafka needs {', '.join(_NEEDED)} on this machine")
-    classpath = f"{_jars()}/*"
     ports = dict(zip(_LISTENERS, free_ports(len(_LISTENERS)), strict=True))
     at = {name: f"{_HOST}:{port}" for name, port in ports.items()}
     password = secrets.token_urlsafe(12)
     with folder("kafka") as home:
         made = create_certificates(home)
-        properties = home / "server.properties"
-        properties.write_text(_properties(home, made, at, password))
-        _format(classpath, properties, password)
-        command = Command(
-            arguments=[*_JAVA, "-cp", classpath, "kafka.Kafka", str(properties)],
-            log=home / "kafka.log",
-        )
-        with running(command, port=ports["LOGIN"], timeout_s=_START_TIMEOUT_S):
-            yield KafkaBroker(
-                bootstrap=at["PLAINTEXT"],
-                kind=f"Apache Kafka {_version()}",
-                groups=True,
-                tls=Tls(bootstrap=at["TLS"], ca_file=made.authority),
-                scram=Scram(
-                    bootstrap=at["LOGIN"],
-                    username=_USER,
-                    password=password,
-                    bootstrap_tls=at["LOGINTLS"],
-                ),
-                mutual_tls=MutualTls(
-                    bootstrap=at["MUTUAL"],
-                    ca_file=made.authority,
-                    cert_file=made.client,
-                    key_file=made.client_key,
-                ),
-            )
+        node = ApacheNode(home=home, at=at, certificates=made, password=password)
+        node.properties.write_text(_properties(home, made, at, password))
+        _format(f"{_jars()}/*", node.properties, password)
+        yield node
+
+
+@contextlib.contextmanager
+def apache_kafka() -> Iterator[KafkaBroker]:
+    """Starts the server; about 5 s once it has the jars.
+
+    Raises:
+        ServerError: Its jars cannot be had, or it does not start.
+    """
+    with apache_node() as node, node.running() as broker:
+        yield broker
 
 
 def _version() -> str:
