@@ -19,6 +19,8 @@ from tests import recordings
 from verifier.app import build
 from verifier.policies.read import read_policies
 from verifier.policies.stored import to_record
+from verifier.settle.drift import drift_of
+from verifier.settle.endpoints import endpoints
 from verifier.settle.report import totals
 
 DATA = Path(__file__).parents[1] / "data"
@@ -79,6 +81,30 @@ def test_the_live_pipeline_says_what_check_says(
     )
     assert found.status_differs == expected["status_differs"]
     assert found.statement == expected["statement"]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("recording", "diverging"),
+    [("clean", set()), ("percent30", set()), ("diverging", {"status", "latency", "size"})],
+)
+def test_answers_are_compared_live_as_check_does(
+    recording: str, diverging: set[str], migrated_sqlite_url: str, tmp_path: Path
+) -> None:
+    """What v1 answers otherwise is found by endpoint; equal answers and draws by right are not."""
+    logs = _unpack(recording, tmp_path, with_senders=True)
+    policy = DATA / "policies" / EXPECTED[recording]["policy"]
+    found = _settle(migrated_sqlite_url, policy, logs, 10)
+    engine = open_engine(migrated_sqlite_url)
+    with reading(engine) as connection:
+        everything = endpoints(connection, found.policy, found.since_us, found.until_us)[0]
+        drift = drift_of(connection, found.policy)
+    engine.dispose()
+
+    assert everything.pairs > 50
+    assert {name for name, one in everything.differences.items() if one.diverges} == diverging
+    assert drift is not None
+    assert not drift.decision.decided
 
 
 @pytest.mark.integration
