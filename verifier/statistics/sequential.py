@@ -34,8 +34,8 @@ FALSE_ALARMS_A_YEAR: Final = 0.01
 YEAR_US: Final = 365.25 * 24 * 3600 * 1_000_000
 
 SHIFTS: Final = tuple(0.01 * 2**step for step in range(10))
-"""By how much the alternatives differ in log odds. Halfway between two of them in ratio a seventh
-of the speed is lost."""
+"""By how much the alternatives differ in log odds. Between two of them at most a ninth of the speed
+is lost."""
 
 _NOTHING: Final = -700.0  # a logarithm that stands for no evidence; JSON has no infinity
 _FLOOR: Final = 1e-4
