@@ -9,6 +9,7 @@ from collector.observation import Destination
 from collector.records import Identity, Role
 from verifier.pairing.lines import Side
 from verifier.policies.model import Policy
+from verifier.policies.pods import is_gateway
 from verifier.policies.resolve import PodVersions, RouteTable, Unknown
 from verifier.sides import Sides
 
@@ -78,6 +79,8 @@ class Places:
         if isinstance(route, Unknown):
             return self._weigh(seen, pod, route)
         part = self._part(seen, pod, route)
+        if part is not None and route.gateways_only:
+            return _by_gateway(seen, part)
         return None if part is None else Place(*part)
 
     def _part(self, seen: Shown, pod: Destination | None, policy: Policy) -> Part | None:
@@ -103,6 +106,18 @@ class Places:
             return Place(*live[0])
         told = live if live and not mirrored else [p for p in parts if p[0] in _MIRRORED] or parts
         return Place(*told[0], 1, tuple(parts))
+
+
+def _by_gateway(seen: Shown, part: Part) -> Place:
+    """Rule: a route that only gateways know is taken by what a gateway sent.
+
+    A receiver's line does not show who sent it, so that without the gateway's line what lacks is
+    unverifiable; a call from inside the mesh went another way.
+    """
+    sent = is_gateway(seen.pod) if seen.role == Role.CLIENT else None
+    if sent is None:
+        return Place(*part, 1, (part,))
+    return Place(*part) if sent else Place(Side.CLIENT_OTHER, 0, part[2])
 
 
 def route_of(places: Iterable[tuple[int, int]]) -> tuple[int, bool]:

@@ -47,6 +47,7 @@ def read_http_route(document: Node, context: Context) -> list[Policy]:
     namespace, name = resource_name(document)
     spec = document.get("spec")
     hosts = _hosts(spec, namespace)
+    parents = [parent.get("kind").text("Gateway") for parent in spec.get("parentRefs").items()]
     own_rules = annotated_rules(document)
     lints = version_lints(document, "v1")
     rules = spec.get("rules").items()
@@ -70,6 +71,7 @@ def read_http_route(document: Node, context: Context) -> list[Policy]:
             subsets=subsets_of(watched, context.subsets),
             source=rule.where,
             resource=f"HTTPRoute {namespace}/{name}",
+            gateways_only=bool(parents) and "Service" not in parents,
             position=position - 1,
             route_hosts=hosts,
             rules=own_rules,

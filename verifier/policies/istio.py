@@ -136,6 +136,7 @@ class _Reader:
             rules=self.rules,
             source=route.where,
             resource=f"VirtualService {self.name}",
+            gateways_only=bool(self.gateways) and "mesh" not in self.gateways,
             position=len(earlier),
             route_hosts=self.hosts,
             lints=(*self.lints, *lints, *self.unknown),

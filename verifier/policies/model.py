@@ -141,6 +141,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         source: `FILE document N` and the field of the route, for messages.
         resource: What the route belongs to, `KIND NAMESPACE/NAME`: among the routes of one
             resource the first that matches wins.
+        gateways_only: Whether only gateways know the route: calls from inside the mesh do not take
+            it.
         position: Its place among the routes of its resource, from 0.
         route_hosts: The canonical hosts whose requests the route may take; `*` and
             `*.example.com` are wildcards.
@@ -160,6 +162,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     valid_from_us: int | None = None
     source: str = ""
     resource: str = ""
+    gateways_only: bool = False
     position: int = 0
     route_hosts: tuple[str, ...] = ()
     lints: tuple[Lint, ...] = ()

@@ -241,3 +241,15 @@ def _ending(candidates: Sequence[_Candidate], workload: str, rank: int) -> list[
                 found.append((len(version), candidate.destination))
     longest = max((length for length, _ in found), default=0)
     return [destination for length, destination in found if length == longest]
+
+
+def is_gateway(pod: Identity) -> bool | None:
+    """Whether a pod is a gateway of the mesh, by its labels or its name; None: it has no name.
+
+    Source: Istio's and the Gateway API's labels of gateway deployments.
+    """
+    if not pod.pod:
+        return None
+    labels = dict(pod.labels)
+    named = {"gateway.networking.k8s.io/gateway-name", "istio.io/gateway-name"} & labels.keys()
+    return bool(named) or "gateway" in labels.get("istio", "") or "gateway" in pod.pod

@@ -16,6 +16,7 @@ from collector.observation import Destination
 from collector.records import Identity, Role
 from verifier.pairing.lines import Side
 from verifier.policies.model import Policy
+from verifier.policies.pods import is_gateway
 from verifier.policies.resolve import PodVersions
 from verifier.sides import Sides, mirror_destinations
 
@@ -70,7 +71,8 @@ class Cast:
 
     def part(self, role: int, pod_id: int, destination_id: int | None) -> Part | None:
         """Side and mirror of a line; None when it does not concern the policy."""
-        asked = (role, 0 if role == Role.CLIENT else pod_id, destination_id)
+        by_destination = role == Role.CLIENT and not self._policy.gateways_only
+        asked = (role, 0 if by_destination else pod_id, destination_id)
         if asked not in self._cache:
             self._cache[asked] = self._ask(role, pod_id, destination_id)
         return self._cache[asked]
@@ -78,7 +80,9 @@ class Cast:
     def _ask(self, role: int, pod_id: int, destination_id: int | None) -> Part | None:
         to = None if destination_id is None else self._directory.destinations[destination_id]
         if role == Role.CLIENT:
-            return self._sides.client(to)
+            found = self._sides.client(to)
+            past = self._policy.gateways_only and is_gateway(self._directory.pods[pod_id]) is False
+            return (Side.CLIENT_OTHER, 0) if found and past else found
         pod = self._directory.pods[pod_id]
         # What has no cluster is mostly a sender's answer to a request that has no route.
         unrouted = role == Role.UNROUTED

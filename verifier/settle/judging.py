@@ -52,6 +52,8 @@ def taken_route(rows: Sequence[Any], era: Era, directory: Directory) -> Taken | 
     """The route that the request of some rows took; None when no policy concerns them."""
     hosts = {directory.hosts[row.host_id] for row in rows}
     sole = era.routes.sole(hosts.pop())
+    if sole is not None and sole.gateways_only:
+        sole = None  # who sent it decides
     if sole is not None and all(era.routes.sole(host) == sole for host in hosts):
         return Taken(sole, certain=True, may_be_live=False)
     placed = [place for row in rows if (place := era.places.place(_shown(row, directory)))]

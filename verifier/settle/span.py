@@ -207,7 +207,7 @@ class Judge:
         if len(eras) != 1 or name not in eras[0].versions:
             return None
         version = eras[0].versions[name]
-        if not version.is_plain_after(begin):
+        if not version.is_plain_after(begin) or version.policy.gateways_only:
             return None
         names = self._directory.hosts
         sole = all(eras[0].routes.sole(names[number]) == version.policy for number in hosts)
