@@ -11,6 +11,7 @@ from sqlalchemy import Engine, make_url
 
 from collector.db.engine import writing
 from collector.settings import ApiSettings, DatabaseSettings, Settings
+from collector.settings.alerts import AlertsSettings
 from tests.clocks import HandClock
 from verifier.api import keys
 from verifier.api.app import create_app
@@ -21,11 +22,15 @@ LOCAL = ("127.0.0.1", 50_000)
 ELSEWHERE = ("192.0.2.7", 50_000)
 
 
-def services_of(engine: Engine, now_us: int, **api: Any) -> Services:
+def services_of(
+    engine: Engine, now_us: int, alerts: AlertsSettings | None = None, **api: Any
+) -> Services:
     """What the routes work with, at a fixed time of the database."""
     url = make_url(engine.url).render_as_string(hide_password=False)
     settings = Settings(
-        database=DatabaseSettings(url=url), api=ApiSettings(**({"rate_burst": 100_000} | api))
+        database=DatabaseSettings(url=url),
+        api=ApiSettings(**({"rate_burst": 100_000} | api)),
+        alerts=alerts or AlertsSettings(),
     )
     return Services(
         engine=engine,

@@ -277,6 +277,15 @@ def test_ingestion_is_shown(api: TestClient, world: World) -> None:
     assert api.get("/api/v1/quarantine/reasons").json()[0]["records"] == 5
 
 
+def test_answers_are_compared_by_endpoint(api: TestClient) -> None:
+    """The pairs of all requests, and of each endpoint."""
+    found = api.get("/api/v1/divergence", params=ALL).json()
+
+    assert found["diverges"] is False
+    first = found["endpoints"][0]
+    assert (first["endpoint"], first["pairs"]) == ("all", 6)
+
+
 def test_every_route_asks_who_it_is(services: Services) -> None:
     """Once there is a key, no route but the probes answers without one; none is forgotten."""
     make_key(services, Scope.READ)

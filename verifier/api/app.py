@@ -13,9 +13,12 @@ from verifier.api import problems
 from verifier.api.access import Gatekeeper
 from verifier.api.problems import Problem, documented
 from verifier.api.routes import (
+    alerts,
     certificates,
+    divergence,
     findings,
     health,
+    incidents,
     ingest,
     policies,
     requests,
@@ -42,6 +45,9 @@ _ROUTERS: Final = (
     policies.router,
     ingest.router,
     certificates.router,
+    divergence.router,
+    incidents.router,
+    alerts.router,
 )
 
 

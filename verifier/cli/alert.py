@@ -81,6 +81,7 @@ def list_command(
     """Lists; see `_LIST_HELP`."""
     from collector.db.engine import reading
     from verifier.alerts.registry import states
+    from verifier.alerts.show import state_json
     from verifier.settle.lease import database_now_us
 
     with existing_database(database_url, config) as engine, reading(engine) as connection:
@@ -200,34 +201,6 @@ def _sent_json(status: str, result: Result, took_s: float) -> dict[str, Any]:
         "reason": result.reason,
         "status": result.status,
         "seconds": round(took_s, 3),
-    }
-
-
-def state_json(state: EndpointState) -> dict[str, Any]:
-    """An endpoint as `--json` prints it."""
-    moments = {
-        "disabled_at": state.disabled_us,
-        "held_until": state.hold_us,
-        "oldest_pending_at": state.oldest_us,
-        "last_attempt_at": state.last_attempt_us,
-        "last_success_at": state.last_success_us,
-    }
-    return {
-        "name": state.name,
-        "form": state.form,
-        "origin": state.origin,
-        "kinds": list(state.wants.kinds),
-        "policies": list(state.wants.policies),
-        "least_severity": state.wants.least_severity.value,
-        "enabled": state.disabled_us is None,
-        "disabled_reason": state.disabled_reason,
-        "failures": state.failures,
-        "pending": state.pending,
-        "repeating": state.repeating,
-        "delivered": state.delivered,
-        "dead": state.dead,
-        "last_reason": state.last_reason,
-        **{name: None if at is None else iso_time(at) for name, at in moments.items()},
     }
 
 

@@ -17,9 +17,11 @@ from jinja2 import Environment, PackageLoader
 from verifier.api import asking
 from verifier.api.access import Caller, Gatekeeper
 from verifier.api.problems import Refusal
+from verifier.api.queries.incidents import with_deliveries
 from verifier.api.scopes import Scope
 from verifier.api.services import ServicesDep, Snapshot
 from verifier.app import tick_rules
+from verifier.incidents import store
 from verifier.page import session, views
 from verifier.pairing.lines import Verdict
 from verifier.settle.windows import Span
@@ -141,6 +143,22 @@ def _before(text: str) -> tuple[int, ...] | None:
     parts = text.split(".")
     known = len(parts) == 2 and all(part.isdigit() and len(part) < 19 for part in parts)
     return tuple(int(part) for part in parts) if known else None
+
+
+@router.get("/incident")
+def show_incident(
+    request: Request,
+    viewer: Viewer,
+    connection: Snapshot,
+    number: Annotated[int, Query(ge=0, lt=1 << 63)],
+) -> HTMLResponse:
+    """One incident, with all that was sent of it."""
+    row = store.incident_row(connection, number)
+    if row is None:
+        detail = f"no incident has the number {number}"
+        return _render(request, "wrong.html", 404, viewer=viewer, detail=detail, shown={})
+    view = with_deliveries(connection, row)
+    return _render(request, "incident.html", viewer=viewer, view=view)
 
 
 @router.get("/request")

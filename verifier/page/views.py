@@ -9,22 +9,28 @@ import msgspec
 from sqlalchemy import Connection, func, select
 
 from collector.db.tables import quarantine
+from verifier.api.alert_models import Incident
 from verifier.api.asking import grid_of
 from verifier.api.ingest_models import Position, WatermarkAnswer
 from verifier.api.models import Finding, PolicySummary, StatementAnswer
 from verifier.api.queries import findings, ingest, policies, windows
 from verifier.api.queries.findings import Filter
+from verifier.api.queries.incidents import incident_of
 from verifier.api.queries.series import series
+from verifier.incidents import store
 from verifier.page import figures
 from verifier.settle import report
+from verifier.settle.endpoints import endpoints
 from verifier.settle.lookup import Explained, explain_in
 from verifier.settle.watermark import FOREVER_US, EvidenceRules
 from verifier.settle.windows import SECOND_US, Span
+from verifier.statistics.divergence import Endpoint
 
 HOUR_US: Final = 3_600 * SECOND_US
 DAY_US: Final = 24 * HOUR_US
 FINDINGS: Final = 50
 """Of one page."""
+MOST_INCIDENTS: Final = 50
 
 
 class Card(msgspec.Struct, frozen=True):
@@ -38,6 +44,7 @@ class Card(msgspec.Struct, frozen=True):
 class Overview(msgspec.Struct, frozen=True):
     """What the first page shows. `lag_s`: how far settling could be behind now, seconds."""
 
+    incidents: list[Incident]
     cards: list[Card]
     figure: dict[str, Any]
     watermark: WatermarkAnswer
@@ -50,8 +57,10 @@ class PolicyView(msgspec.Struct, frozen=True):
     """What the page of a policy shows of a range."""
 
     policy: PolicySummary
+    incidents: list[Incident]
     statement: StatementAnswer
     figure: dict[str, Any]
+    endpoints: list[Endpoint]
     findings: list[Finding]
     next_before: tuple[int, int] | None
     verdict: str
@@ -71,6 +80,7 @@ def overview(connection: Connection, now_us: int, rules: EvidenceRules) -> Overv
     unknown = mark is None or mark >= FOREVER_US
     waiting = select(func.coalesce(func.sum(quarantine.c.records), 0))
     return Overview(
+        incidents=_open_incidents(connection, None),
         cards=cards,
         figure=figures.completeness(named),
         watermark=ingest.watermark(connection, now_us, rules),
@@ -78,6 +88,11 @@ def overview(connection: Connection, now_us: int, rules: EvidenceRules) -> Overv
         positions=ingest.positions(connection),
         quarantined=int(connection.scalar(waiting.where(quarantine.c.replayed_us.is_(None))) or 0),
     )
+
+
+def _open_incidents(connection: Connection, policy: str | None) -> list[Incident]:
+    rows = store.incidents(connection, policy=policy, only_open=True, limit=MOST_INCIDENTS)
+    return [incident_of(row) for row in rows]
 
 
 def _card(connection: Connection, summary: PolicySummary) -> Card:
@@ -115,8 +130,10 @@ def policy_view(
     last = rows[FINDINGS - 1] if len(rows) > FINDINGS else None
     return PolicyView(
         policy=summary,
+        incidents=_open_incidents(connection, name),
         statement=windows.statement(connection, name, span, span, 1),
         figure=figures.verdicts_over_time(series(connection, name, span)),
+        endpoints=endpoints(connection, name, span.start_us, span.end_us),
         findings=[findings.finding_of(row, with_lines=False) for row in rows[:FINDINGS]],
         next_before=None if last is None else (last.start_us, last.id),
         verdict=verdict,
