@@ -3,6 +3,7 @@
 make bench                                     everything, about ten minutes
 make bench ARGS="--only parse --only write"    some subjects
 make bench ARGS="--only collector --lines 2000000 --runs 1 --json"
+make bench ARGS="--only settle --rows 50M"      half an hour, 40 GB of disk
 python -m tests.servers make bench             on Apache Kafka
 """
 
@@ -15,7 +16,7 @@ import platform
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.bench import check, collecting, parsing, writing
+from tests.bench import check, collecting, parsing, settling, writing
 from tests.bench.figures import HEADER, Figure, Options, table_row
 
 SUBJECTS: Final[dict[str, Callable[[Options], Iterator[Figure]]]] = {
@@ -26,7 +27,13 @@ SUBJECTS: Final[dict[str, Callable[[Options], Iterator[Figure]]]] = {
     "client": collecting.clients,
     "collector": collecting.collectors,
     "check": check.checks,
+    "settle": settling.settles,
 }
+
+
+def _number(text: str) -> int:
+    """`50M` as a number."""
+    return round(float(text.removesuffix("M")) * (1e6 if text.endswith("M") else 1))
 
 
 def main() -> None:
@@ -41,9 +48,12 @@ def main() -> None:
         "--lines", type=int, default=400_000, help="in the backlog and in the files for check"
     )
     parser.add_argument("--runs", type=int, default=5, help="of each figure")
+    parser.add_argument(
+        "--rows", type=_number, default=1_000_000, help="of the settled history: 1M, 50M"
+    )
     parser.add_argument("--json", action="store_true", help="print one object")
     given = parser.parse_args()
-    options = Options(given.lines, given.runs)
+    options = Options(given.lines, given.runs, given.rows)
     figures = []
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {given.runs} runs"
     if not given.json:

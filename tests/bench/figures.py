@@ -19,6 +19,8 @@ TARGETS: Final = {
     "write: PostgreSQL": 150_000,
     "collector: kafka-python, PostgreSQL": 45_000,
     "collector: confluent, PostgreSQL": 100_000,
+    "settle: PostgreSQL, backlog": 500_000,
+    "settle: SQLite, backlog": 150_000,
 }
 """Lines a second and process that each of them should reach."""
 
@@ -30,10 +32,12 @@ class Options(msgspec.Struct, frozen=True):
         lines: Of the whole collector's backlog and of the clients'; the other subjects take
             as many as they need.
         runs: How often each figure is taken.
+        rows: Of the history beside which is settled.
     """
 
     lines: int
     runs: int
+    rows: int = 1_000_000
 
 
 class Run(msgspec.Struct, frozen=True):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Final
 
 from verifier.demo.ledger import Truth
@@ -70,3 +71,22 @@ def compare(truth: Truth, verdicts: Mapping[str, int]) -> list[Comparison]:
 def agree(comparisons: list[Comparison]) -> bool:
     """Whether both sides have the same figures throughout."""
     return all(row.agrees for row in comparisons)
+
+
+def tell_delays(delays_s: Sequence[float], window_s: float, grace_s: float, tick_s: float) -> str:
+    """How long lost copies waited for being found, beside how long they may; empty: none was lost.
+
+    Args:
+        delays_s: From each request's start to its finding, in seconds, in order.
+        window_s: Size of a window: so long a request may wait for the end of its own.
+        grace_s: After that, for its lines to arrive.
+        tick_s: After that, for the verifier's next tick.
+    """
+    if not delays_s:
+        return ""
+    bound_s = window_s + grace_s + tick_s
+    return (
+        f"From a lost copy to its finding: {median(delays_s):.1f} s in the median, "
+        f"{delays_s[-1]:.1f} s at most; a window of {window_s:g} s, a grace of {grace_s:g} s and "
+        f"a tick of {tick_s:g} s are {bound_s:g} s."
+    )

@@ -35,7 +35,7 @@ GRACE_S: Final = 4.0
 _HORIZON_S: Final = 1.0
 """Windows, grace and horizon of the demo are short, so that there is something to see."""
 ALLOWANCE_S: Final = 1.5  # the proxies' flush, the shipper's poll, and a busy machine
-_POLL_S: Final = 0.25
+POLL_S: Final = 0.25
 _JOIN_S: Final = 40.0  # more than `run_together` gives its parts
 
 
@@ -106,7 +106,7 @@ def demo_settings(kafka: KafkaSettings, database_url: str) -> Settings:
         collector=CollectorSettings(policy_refresh_s=0.5),
         log=LogSettings(),
         verifier=VerifierSettings(
-            window_s=WINDOW_S, shipping_allowance_s=ALLOWANCE_S, poll_s=_POLL_S
+            window_s=WINDOW_S, shipping_allowance_s=ALLOWANCE_S, poll_s=POLL_S
         ),
     )
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, and_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from collector.db.engine import as_our_error, reading
@@ -15,7 +15,7 @@ from verifier.demo.view import Progress, WindowRow
 from verifier.pairing.lines import Verdict
 from verifier.settle import report
 from verifier.settle.watermark import EvidenceRules
-from verifier.tables import finding
+from verifier.tables import finding, settled_window
 
 SHOWN_WINDOWS: Final = 10
 _T = TypeVar("_T")
@@ -49,6 +49,18 @@ class ProgressReader:
             .limit(1)
         )
         return self._ask(lambda connection: connection.scalar(query) or "")
+
+    def delays_s(self) -> list[float]:
+        """From the start of each lost copy's request to when it was found, seconds, in order."""
+        f, w = finding.c, settled_window.c
+        window = (w.policy == f.policy, w.start_us == f.window_start_us, w.revision == f.revision)
+        query = (
+            select(f.start_us, w.settled_us)
+            .join_from(finding, settled_window, and_(*window))
+            .where(f.policy == POLICY_NAME, f.verdict == Verdict.MISSING.value, f.revision == 1)
+        )
+        rows = self._ask(lambda connection: connection.execute(query).all())
+        return sorted((settled_us - start_us) / 1e6 for start_us, settled_us in rows)
 
     def _progress(self, connection: Connection) -> Progress:
         windows = report.latest_windows(connection, POLICY_NAME, SHOWN_WINDOWS)

@@ -10,12 +10,12 @@ from typing import Final
 
 from collector.errors import UsageError
 from verifier.demo.advice import next_steps
-from verifier.demo.comparison import agree, compare
+from verifier.demo.comparison import agree, compare, tell_delays
 from verifier.demo.database import demo_database
 from verifier.demo.interrupts import Interrupts
 from verifier.demo.logfile import log_to_file
 from verifier.demo.phases import CYCLE_S, phase_at
-from verifier.demo.pipeline import ALLOWANCE_S, GRACE_S, WINDOW_S, Pipeline
+from verifier.demo.pipeline import ALLOWANCE_S, GRACE_S, POLL_S, WINDOW_S, Pipeline
 from verifier.demo.screen import Screen, draw_comparison
 from verifier.demo.servers import Servers
 from verifier.demo.stage import Stage, open_stage
@@ -163,6 +163,11 @@ class _Show:
         for line in draw_comparison(rows):
             self._screen.say(line)
         self._screen.say("")
+        delays_s = self._pipeline.reader.delays_s()
+        # What a line may take to Kafka counts as grace: the watermark is so far behind.
+        delays = tell_delays(delays_s, WINDOW_S, GRACE_S + ALLOWANCE_S, POLL_S)
+        if delays:
+            self._screen.say(delays)
         if agree(rows):
             self._screen.say("The figures are equal: the verifier told the truth.")
             return EXIT_AGREED

@@ -7,6 +7,8 @@ decided once for each kind of line instead of once for each line.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterator
+from itertools import islice
 from typing import Final
 
 from sqlalchemy import Column, Connection, func, select
@@ -24,6 +26,9 @@ Part = tuple[Side, int]
 """A side and the index of the mirror group."""
 
 
+_AT_ONCE: Final = 5_000
+
+
 class Directory:
     """The numbers of pods, destinations and hosts."""
 
@@ -33,22 +38,30 @@ class Directory:
         self.hosts: Final[dict[int, str]] = {}
 
     def refresh(self, connection: Connection) -> None:
-        """Learns what is new. Numbers may appear out of order, so that they are counted."""
-        if _grew(connection, pod.c.id, len(self.pods)):
-            for row in connection.execute(select(pod)):
+        """Learns what is new: in a large cluster there are a hundred thousand pods, and more."""
+        for some in _unknown(connection, pod.c.id, self.pods):
+            for row in connection.execute(select(pod).where(pod.c.id.in_(some))):
                 labels = tuple(sorted(json.loads(row.labels).items()))
                 self.pods[row.id] = Identity(
                     row.pod, row.namespace, row.cluster, row.node, row.container, labels
                 )
-        if _grew(connection, destination.c.id, len(self.destinations)):
-            for row in connection.execute(select(destination)):
+        for some in _unknown(connection, destination.c.id, self.destinations):
+            for row in connection.execute(select(destination).where(destination.c.id.in_(some))):
                 self.destinations[row.id] = Destination(row.host, row.subset)
-        if _grew(connection, host.c.id, len(self.hosts)):
-            self.hosts.update((row.id, row.name) for row in connection.execute(select(host)))
+        for some in _unknown(connection, host.c.id, self.hosts):
+            rows = connection.execute(select(host).where(host.c.id.in_(some)))
+            self.hosts.update((row.id, row.name) for row in rows)
 
 
-def _grew(connection: Connection, column: Column[int], known: int) -> bool:
-    return connection.scalar(select(func.count(column))) != known
+def _unknown(
+    connection: Connection, column: Column[int], known: Collection[int]
+) -> Iterator[list[int]]:
+    """The numbers that are not known yet, in portions. They may appear out of order."""
+    if connection.scalar(select(func.count(column))) == len(known):
+        return
+    new = sorted(set(connection.scalars(select(column))).difference(known))
+    for begin in range(0, len(new), _AT_ONCE):
+        yield new[begin : begin + _AT_ONCE]
 
 
 class Cast:
@@ -110,10 +123,13 @@ class Cast:
         """The pods that may be of each mirror group by name or labels, senders among them."""
         pods = self._directory.pods
         if len(pods) != self._pods_seen:
-            serves = {number: self._versions.destination(one) for number, one in pods.items()}
+            # Only the new ones: pods are never forgotten, and each costs some patterns.
+            new = list(islice(pods.items(), self._pods_seen, None))
+            serves = [(number, self._versions.destination(one)) for number, one in new]
+            known = self._mirror_pods or ((),) * len(self._mirrors)
             self._mirror_pods = tuple(
-                tuple(number for number, found in serves.items() if found == wanted)
-                for wanted in self._mirrors
+                (*before, *(number for number, found in serves if found == wanted))
+                for wanted, before in zip(self._mirrors, known, strict=True)
             )
             self._pods_seen = len(pods)
         return self._mirror_pods

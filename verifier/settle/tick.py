@@ -221,17 +221,25 @@ class _Tick:
             if first is None:
                 return []
             begin = first
-        c = observation.c
-        first = self._connection.scalar(
-            select(func.min(c.start_us)).where(
-                c.start_us >= begin, c.start_us < span.end_us, c.host_id.in_(hosts)
-            )
-        )
+        first = self._first_line_us(hosts, Span(begin, span.end_us))
         if first is None:
             return []
         windows = grid.windows(Span(grid.window(first).start_us, span.end_us))
         limit = self._rules.max_windows
         return next(joined(islice(windows, limit), limit))
+
+    def _first_line_us(self, hosts: list[int], span: Span) -> int | None:
+        """When the first line of a span starts. Looks far ahead only where nothing is near."""
+        c = observation.c
+        step_us, begin = self._rules.max_windows * self._rules.window_us, span.start_us
+        while begin < span.end_us:
+            end = min(begin + step_us, span.end_us)
+            where = (c.start_us >= begin, c.start_us < end, c.host_id.in_(hosts))
+            first = self._connection.scalar(select(func.min(c.start_us)).where(*where))
+            if first is not None:
+                return int(first)
+            step_us, begin = 8 * step_us, end
+        return None
 
     def _settle_group(self, name: str, group: list[Span]) -> None:
         span = Span(group[0].start_us, group[-1].end_us)

@@ -1,0 +1,97 @@
+"""Settling: a backlog, single ticks and looking up one id, beside a history as long as wished.
+
+The verifier runs in a process of its own (`tests.bench.ticking`), so that its memory is its own.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+from sqlalchemy import Engine, func, insert, select
+
+from collector.db.engine import open_engine, writing
+from collector.db.partitions import HOUR_US
+from collector.db.policies import record_versions
+from collector.db.tables import batch
+from tests.bench import history
+from tests.bench.figures import Figure, Options, Run
+from tests.bench.history import LINES, SECOND_US, Traffic
+from tests.bench.writing import database
+from tests.settling import make_policy
+from verifier.policies.stored import to_record
+from verifier.tables import settled_batch, settled_policy
+
+NOW_US: Final = 1_760_000_400 * SECOND_US
+POLICY: Final = make_policy(("v1", 100.0))
+BACKLOG: Final = 1_000_000
+"""Lines that wait to be settled."""
+_PER_S: Final = 2_000
+_HOURS: Final = 48
+"""Over so many hours, and as many partitions, the history reaches back."""
+_WINDOW_US: Final = 10 * SECOND_US
+
+
+def settles(options: Options) -> Iterator[Figure]:
+    """The figures of each database."""
+    for kind in ("PostgreSQL", "SQLite"):
+        with database(kind) as url:
+            engine = open_engine(url)
+            prepare(engine, options.rows)
+            engine.dispose()
+            yield from _measured(kind, url, options)
+
+
+def prepare(engine: Engine, rows: int) -> None:
+    """A history of so many lines that is settled, and a backlog that is not."""
+    history.seed(engine)
+    requests = rows // LINES
+    span_s = _HOURS * 3_600 - 1_800
+    old = Traffic(0, requests, NOW_US - _HOURS * HOUR_US, max(1, -(-requests // span_s)))
+    new = Traffic(requests, BACKLOG // LINES, NOW_US, _PER_S)
+    with writing(engine) as connection:
+        record_versions(connection, [to_record(POLICY)], 0)
+    with history.without_indexes(engine):
+        for traffic in (old, new):
+            history.cover(engine, traffic)
+            history.store(engine, traffic)
+    with writing(engine) as connection:
+        if rows:
+            _settle_before(connection)
+        history.caught_up(connection, (requests + new.requests) * LINES, new.end_us + _WINDOW_US)
+    history.keep_in_order(engine, NOW_US)
+
+
+def _settle_before(connection: Any) -> None:
+    """What is older than the backlog is settled."""
+    c = batch.c
+    query = select(func.max(c.id), func.max(c.to_offset)).where(c.committed_us <= NOW_US)
+    number, to_offset = connection.execute(query).one()
+    connection.execute(
+        insert(settled_batch).values(
+            topic=history.TOPIC, partition=0, batch_id=number, to_offset=to_offset
+        )
+    )
+    start = NOW_US // _WINDOW_US * _WINDOW_US
+    values = {"policy": POLICY.name, "settled_to_us": start, "sizes": f"[[0, {_WINDOW_US}]]"}
+    connection.execute(insert(settled_policy).values(values))
+
+
+def _measured(kind: str, url: str, options: Options) -> Iterator[Figure]:
+    """Runs the process and tells what it measured."""
+    beside = f"beside {options.rows:,} settled rows"
+    command = [sys.executable, "-m", "tests.bench.ticking", url, str(NOW_US)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    told = json.loads(done.stdout)
+    for name, lines in (("backlog", told["backlog"]["lines"]), ("tick", told["ticks"]["lines"])):
+        found = told["backlog" if name == "backlog" else "ticks"]["runs"]
+        runs = tuple(Run(one["wall_s"], one["cpu_s"], told["rss_mb"]) for one in found)
+        note = f"{beside}; CPU with the server's"
+        yield Figure(f"settle: {kind}, {name}", lines, runs, note)
+    walls = sorted(one["wall_s"] for one in told["lookups"])
+    note = f"{beside}; p95 {walls[len(walls) * 95 // 100] * 1000:.0f} ms"
+    runs = tuple(Run(one["wall_s"], one["cpu_s"]) for one in told["lookups"])
+    yield Figure(f"settle: {kind}, one id", 1, runs, note)
