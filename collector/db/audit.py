@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, func, or_, select, tuple_
 
 from collector.db.kept import QUARANTINE, ingested_from, kept_from
 from collector.db.tables import batch, observation, piece, position, quarantine, resumption
@@ -38,8 +38,10 @@ class Account(msgspec.Struct):
         next_offset: Where reading goes on, by the position.
         advanced: Offsets that the batches cover.
         records: Records among them; the rest are transaction markers and compacted records.
-        read: Lines; stored + ignored + quarantined.
-        stored: Lines in `observation`, also those that were delivered twice.
+        read: Lines; stored + repeated + ignored + quarantined.
+        stored: Lines in `observation` that were not there before.
+        repeated: Lines in `observation` that say again what an earlier one said: a shipper sent
+            them twice. Told as far as lines are kept; they count once in verdicts.
         ignored: Lines that are none of ours.
         heartbeats: How many of these are heartbeats.
         quarantined: Lines that nobody could read, and records in gaps.
@@ -59,6 +61,7 @@ class Account(msgspec.Struct):
     records: int = 0
     read: int = 0
     stored: int = 0
+    repeated: int = 0
     ignored: int = 0
     heartbeats: int = 0
     quarantined: int = 0
@@ -117,6 +120,7 @@ def audit(connection: Connection, cutoffs: Cutoffs) -> list[Account]:
     _compare_positions(connection, accounts)
     _compare_replayed(connection, accounts, cutoffs)
     _compare_pieces(connection, accounts)
+    _part_repeated(connection, accounts)
     _strays(accounts, rows, connection.scalar(select(func.min(batch.c.id))))
     return [accounts[where] for where in sorted(accounts)]
 
@@ -135,6 +139,32 @@ def _rows(connection: Connection) -> dict[int, int]:
     c = observation.c
     found = connection.execute(select(c.batch_id, func.count()).group_by(c.batch_id))
     return {row[0]: row[1] for row in found}
+
+
+def _part_repeated(connection: Connection, accounts: dict[Partition, Account]) -> None:
+    """Counts stored lines that repeat an earlier one apart from the others.
+
+    The database looks for identities that are there twice first: its sorting and hashing have
+    bounded memory, and only few lines remain to be put in order.
+    """
+    c = observation.c
+    identity = (c.pod_id, c.line_id)
+    several = select(*identity).group_by(*identity).having(func.count() > 1)
+    place = func.row_number().over(
+        partition_by=identity, order_by=(c.batch_id, c.record_offset, c.item)
+    )
+    lines = select(c.batch_id, place.label("place")).where(tuple_(*identity).in_(several))
+    found = lines.subquery()
+    query = (
+        select(batch.c.topic, batch.c.partition, func.count())
+        .join(found, found.c.batch_id == batch.c.id)
+        .where(found.c.place > 1)
+        .group_by(batch.c.topic, batch.c.partition)
+    )
+    for row in connection.execute(query):
+        account = accounts[Partition(row[0], row[1])]
+        account.repeated = int(row[2])
+        account.stored -= account.repeated
 
 
 def _poison(connection: Connection) -> dict[Partition, dict[int, int]]:

@@ -14,6 +14,7 @@ import zlib
 from typing import Any, Final
 
 import lz4.frame
+import zstandard
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import CorruptRecordError, KafkaError, UnsupportedCodecError
 from kafka.record.memory_records import MemoryRecords
@@ -143,8 +144,8 @@ def unpacks_beyond(codec: int, packed: bytes, limit: int) -> bool:
     """Whether bytes become more than a limit when they are unpacked; never holds them all.
 
     Args:
-        codec: Kafka's number: 0 none, 1 gzip, 2 Snappy, 3 LZ4, 4 Zstandard (of which it is unknown:
-            False, as it is for what cannot be unpacked).
+        codec: Kafka's number: 0 none, 1 gzip, 2 Snappy, 3 LZ4, 4 Zstandard. Of others, and of what
+            cannot be unpacked, it is unknown: False.
         packed: The records of a batch.
         limit: In bytes.
     """
@@ -155,7 +156,9 @@ def unpacks_beyond(codec: int, packed: bytes, limit: int) -> bool:
             return _snappy_bytes(packed) > limit
         if codec == 3:
             return _lz4_beyond(packed, limit)
-    except (zlib.error, RuntimeError, EOFError, struct.error, IndexError):
+        if codec == 4:
+            return _zstd_beyond(packed, limit)
+    except (zlib.error, zstandard.ZstdError, RuntimeError, EOFError, struct.error, IndexError):
         return False
     return codec == 0 and len(packed) > limit
 
@@ -176,6 +179,14 @@ def _lz4_beyond(packed: bytes, limit: int) -> bool:
         total, rest = total + len(found), b""
         if not found and unpacker.needs_input:
             break
+    return total > limit
+
+
+def _zstd_beyond(packed: bytes, limit: int) -> bool:
+    total = 0
+    with zstandard.ZstdDecompressor().stream_reader(packed) as reader:
+        while total <= limit and (found := reader.read(_CHUNK)):
+            total += len(found)
     return total > limit
 
 

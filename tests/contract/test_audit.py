@@ -44,10 +44,17 @@ class Store:
             for number in range(3):
                 self.write(partition, NOW_US + number)
 
-    def write(self, partition: Partition, now_us: int) -> None:
-        """One batch: two good lines, one that is none, one that nobody can read."""
+    def write(self, partition: Partition, now_us: int, number: int | None = None) -> None:
+        """One batch: two good lines, one that is none, one that nobody can read.
+
+        Args:
+            partition: Where they come.
+            now_us: Wall clock.
+            number: In the ids of the good lines; None: one that was never there.
+        """
         begin = self.next[partition]
-        values = client_line(f"id-{begin}"), client_line(f"id-{begin}-b"), "hello"
+        name = f"id-{begin if number is None else number}"
+        values = client_line(name), client_line(f"{name}-b"), "hello"
         records = [
             Record(begin + n, NOW_US, value)
             for n, value in enumerate([*(line.encode() for line in values), POISON])
@@ -100,6 +107,19 @@ def test_accounts_that_fit(store: Store) -> None:
     one = found[P0]
     assert (one.from_offset, one.next_offset, one.advanced) == (100, 112, 12)
     assert (one.read, one.stored, one.ignored, one.quarantined) == (12, 6, 3, 3)
+    assert store.faults() == ""
+
+
+def test_lines_delivered_twice_are_counted_apart(store: Store) -> None:
+    """Whatever their partition is the second time: read = stored + repeated + ignored + poison."""
+    store.write(P1, NOW_US + 8, number=100)
+    store.write(P1, NOW_US + 9, number=100)
+
+    found = store.audit()
+
+    assert (found[P0].stored, found[P0].repeated) == (6, 0)
+    assert (found[P1].read, found[P1].stored, found[P1].repeated) == (20, 6, 4)
+    assert (found[P1].ignored, found[P1].quarantined) == (5, 5)
     assert store.faults() == ""
 
 

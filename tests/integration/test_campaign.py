@@ -13,7 +13,7 @@ from tests.campaign.round import Order, run_round
 from tests.campaign.store import Store
 from tests.servers.kafka import KafkaBroker
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(240)]
 
 KILLS = 4
 # One while it starts, one at work, one after and one before the commit of a batch.

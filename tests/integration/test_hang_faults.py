@@ -10,7 +10,7 @@ import pytest
 from tests.collecting import Rows, running
 from tests.servers.kafka import KafkaBroker
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(120)]
 
 HANG_S = 5
 BLOCKED = """

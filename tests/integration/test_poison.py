@@ -196,6 +196,7 @@ def test_a_row_that_the_database_refuses_is_quarantined_alone(
     assert stored == len(lines) - 2
 
 
+@pytest.mark.slow
 def test_a_partition_of_poison_stops_until_it_is_resumed(
     kafka: KafkaBroker, engine: Engine, migrated_database_url: str
 ) -> None:
@@ -246,6 +247,7 @@ FORMAT_OF_TODAY = (
 )
 
 
+@pytest.mark.slow
 def test_quarantined_lines_are_replayed_once(
     kafka: KafkaBroker, engine: Engine, migrated_database_url: str
 ) -> None:

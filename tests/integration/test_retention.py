@@ -417,6 +417,7 @@ def wait_for(true: Callable[[], bool]) -> None:
 # --- SQLite
 
 
+@pytest.mark.slow
 def test_the_file_stays_level(migrated_sqlite_url: str, tmp_path: Path) -> None:
     """Under an equal load the pages that retention frees are all that is needed."""
     engine = open_engine(migrated_sqlite_url)
@@ -448,6 +449,7 @@ def test_a_reader_does_not_stop_retention_nor_the_writer(migrated_sqlite_url: st
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_the_writer_gets_its_turn(migrated_sqlite_url: str) -> None:
     """Between two portions of lines there is a rest, and no portion is larger than a bound."""
     engine = open_engine(migrated_sqlite_url)

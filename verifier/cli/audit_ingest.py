@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 HELP: Final = """Checks that every record was counted exactly once.
 
 By partition: the batches cover the offsets without gap or overlap up to the position; each line
-is stored, ignored or quarantined; as many lines as were stored, and as were quarantined, are there
-as far as retention kept them. Reads one snapshot, changes nothing.
+is stored, repeats a stored one (a shipper sent it twice), is ignored or quarantined; as many
+lines as were stored, and as were quarantined, are there as far as retention kept them. Reads one
+snapshot, changes nothing.
 
 Exit status: 0 everything fits, 1 something does not, 2 the database cannot be read.
 
@@ -62,8 +63,8 @@ def _print(accounts: list[Account], faults: int) -> None:
         name = printable(f"{one.topic}/{one.partition}") if one.topic else "no partition"
         typer.echo(
             f"{name}: offsets {one.from_offset} to {one.next_offset}, {one.records} records, "
-            f"{one.read} lines: {one.stored} stored, {one.ignored} ignored "
-            f"({one.heartbeats} heartbeats), {one.quarantined} quarantined "
+            f"{one.read} lines: {one.stored} stored, {one.repeated} repeated, "
+            f"{one.ignored} ignored ({one.heartbeats} heartbeats), {one.quarantined} quarantined "
             f"({one.gaps} in gaps, {one.replayed} replayed)"
         )
         for fault in one.faults:

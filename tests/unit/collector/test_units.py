@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 
 import pytest
-from kafka.codec import lz4_encode, snappy_encode
+from kafka.codec import lz4_encode, snappy_encode, zstd_encode
 
 from collector.sources.units import unpacks_beyond
 
@@ -18,10 +18,12 @@ def packed(codec: int, value: bytes) -> bytes:
         return gzip.compress(value)
     if codec == 2:
         return bytes(snappy_encode(value))
+    if codec == 4:
+        return bytes(zstd_encode(value))
     return bytes(lz4_encode(value)) if codec == 3 else value
 
 
-@pytest.mark.parametrize("codec", [0, 1, 2, 3])
+@pytest.mark.parametrize("codec", [0, 1, 2, 3, 4])
 def test_size_is_told_for_every_codec(codec: int) -> None:
     """Just above and just below the limit."""
     value = packed(codec, LINES)
