@@ -18,6 +18,8 @@ from collector.observation import Observation
 from collector.records import Identity
 from collector.sources.protocol import Partition
 
+SIGN_US: Final = 5_000_000
+"""Signs of a node's life are told apart by so much."""
 PREFIX_BYTES: Final = 4_096
 """Of a quarantined value, kept for people."""
 
@@ -63,6 +65,22 @@ class Seen(msgspec.Struct, gc=False):
     text: str
 
 
+class Wild(msgspec.Struct):
+    """The lines of one pod whose times are too far from their records', in one batch.
+
+    Attributes:
+        lines: How many.
+        first_us: Time of the first such record.
+        last_us: Time of the last one.
+        off_us: How far the last line was ahead; below zero: behind.
+    """
+
+    lines: int
+    first_us: int
+    last_us: int
+    off_us: int
+
+
 class Batch(msgspec.Struct):
     """What one transaction writes about a partition.
 
@@ -79,6 +97,8 @@ class Batch(msgspec.Struct):
         held: Pieces of lines that wait for their rest from now on; counted as ignored.
         unheld: Places of pieces that wait no longer.
         nodes: Until when the log path of a (cluster, node) is known to be alive, µs.
+        signs: The numbers of the stretches of `SIGN_US` in which it showed that, since the epoch.
+        wild: Clocks that are too far from the record's time.
         replayed: How many records this takes out of quarantine; a replay covers no offsets.
         stop_reason: Why the partition stops after this batch; empty: it goes on.
     """
@@ -97,6 +117,8 @@ class Batch(msgspec.Struct):
     held: list[HeldPiece] = []
     unheld: list[Place] = []
     nodes: dict[tuple[str, str], int] = {}
+    signs: dict[tuple[str, str], set[int]] = {}
+    wild: dict[tuple[str, str, str], Wild] = {}
     seen: list[Seen] = []
     poison: list[Poison] = []
     replayed: int = 0

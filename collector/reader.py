@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from collector.batch import Batch, Seen, Watch, poison_of
+from collector.batch import SIGN_US, Batch, Seen, Watch, Wild, poison_of
 from collector.envelopes import paths
 from collector.envelopes.found import Found, Heartbeat, Piece, RawLine, shipper_time_us
 from collector.envelopes.joining import Given, HeldPiece, Joiner, Place, identity_of, stream_of
@@ -26,6 +26,10 @@ from collector.sources.protocol import Partition, Record
 
 MAX_SKEW_US: Final = 60_000_000
 """An end time further than this after its record's time is a wrong clock, not the future."""
+MAX_LATE_US: Final = 600_000_000
+"""An end time further than this before it is a wrong clock, or a shipper that is far behind."""
+_MOST_WILD: Final = 1_000
+"""Pods that one batch names for their clocks."""
 _NUL: Final = "holds a NUL, which no proxy writes: the log was damaged"
 
 
@@ -92,6 +96,7 @@ class Reader:
             before = batch.read
             time_us = record.timestamp_us
             moment.record_us = time_us if 0 < time_us < now_us else now_us
+            moment.is_dated = time_us > 0
             self._read_record(batch, record, moment)
             batch.records += 1
             batch.to_offset = record.offset + 1
@@ -197,7 +202,7 @@ class Reader:
         elif isinstance(log, AccessLog):
             if log.pod:
                 pod = writer_of(log, pod)
-            _see_time(batch, pod, log.start_us + log.duration_ms * 1000, moment.record_us)
+            _see_time(batch, pod, log.start_us + log.duration_ms * 1000, moment)
             observation = observe(log, text, pod, moment.watch.hosts, self._secret)
             if observation is None:
                 batch.ignored += 1
@@ -224,6 +229,8 @@ class _Moment(msgspec.Struct, gc=False):
     identity: Identity
     record_us: int
     now_us: int
+    is_dated: bool = False
+    """Whether the record has a time."""
 
     def alive_us(self, written: object) -> int:
         """When a line showed that its log is alive: by the shipper's time of it."""
@@ -246,11 +253,19 @@ def _give_up(batch: Batch, given: Iterable[Given]) -> None:
         batch.poison.append(poison_of(value, one.why.reason, *where))
 
 
-def _see_time(batch: Batch, pod: Identity, end_us: int, record_us: int) -> None:
-    """Event time goes on, and with it what is known to be complete of that node's logs."""
+def _see_time(batch: Batch, pod: Identity, end_us: int, moment: _Moment) -> None:
+    """Event time goes on, and with it what is known to be complete of that node's logs.
+
+    Never beyond the record's time: a line ended before it was sent, whatever its pod's clock says.
+    """
+    record_us = moment.record_us
     if end_us > record_us + MAX_SKEW_US:
         batch.skewed += 1
+        _name_wild(batch, pod, end_us, record_us)
         return
+    if end_us < record_us - MAX_LATE_US and moment.is_dated:
+        _name_wild(batch, pod, end_us, record_us)
+    end_us = min(end_us, record_us)
     watermark_us = batch.watermark_us
     if watermark_us is None or end_us > watermark_us:
         batch.watermark_us = end_us
@@ -258,7 +273,26 @@ def _see_time(batch: Batch, pod: Identity, end_us: int, record_us: int) -> None:
         _see_node(batch, pod, end_us)
 
 
+def _name_wild(batch: Batch, pod: Identity, end_us: int, record_us: int) -> None:
+    """Notes whose clock is too far from the broker's."""
+    name, off_us = (pod.cluster, pod.namespace, pod.pod), end_us - record_us
+    known = batch.wild.get(name)
+    if known is not None:
+        known.lines += 1
+        known.first_us = min(known.first_us, record_us)
+        known.last_us = max(known.last_us, record_us)
+        known.off_us = off_us
+    elif pod.pod and len(batch.wild) < _MOST_WILD:
+        batch.wild[name] = Wild(1, record_us, record_us, off_us)
+
+
 def _see_node(batch: Batch, identity: Identity, alive_us: int) -> None:
     key, nodes = (identity.cluster, identity.node), batch.nodes
-    if identity.node and alive_us > nodes.get(key, 0):
+    if not identity.node:
+        return
+    if alive_us > nodes.get(key, 0):
         nodes[key] = alive_us
+    signs = batch.signs.get(key)
+    if signs is None:
+        signs = batch.signs[key] = set()
+    signs.add(alive_us // SIGN_US)

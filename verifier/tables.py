@@ -181,7 +181,20 @@ pod_hour: Final = Table(
     metadata,
     Column("pod_id", Integer, primary_key=True, autoincrement=False),
     Column("hour_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("arrivals", BigInteger, nullable=False, server_default=text("0")),
     comment="pods that received requests in an hour",
+)
+
+pod_clock: Final = Table(
+    "pod_clock",
+    metadata,
+    Column("policy", Text, primary_key=True),
+    Column("pod_id", Integer, primary_key=True, autoincrement=False),
+    Column("from_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("ahead_us", BigInteger, nullable=False, comment="of most others; 0: no longer"),
+    Column("pairs", Integer, nullable=False, comment="requests that it was learned from"),
+    Column("learned_us", BigInteger, nullable=False),
+    comment="how far pods' clocks are ahead, each from a time on",
 )
 
 verifier_lease: Final = Table(

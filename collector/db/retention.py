@@ -26,7 +26,8 @@ from sqlalchemy import (
 
 from collector.db.engine import writing
 from collector.db.kept import QUARANTINE, note, note_dropped
-from collector.db.tables import batch, node_life, observation, quarantine
+from collector.db.signs import forget as forget_signs
+from collector.db.tables import batch, observation, quarantine
 
 ROWS_AT_ONCE: Final = 2_000
 """Rows dropped in one transaction; with their indexes some tens of milliseconds on SQLite."""
@@ -113,10 +114,13 @@ def _portion(connection: Connection, aging: Aging, after_id: int) -> list[Any]:
     return list(connection.execute(query))
 
 
-def forget_nodes(engine: Engine, before_us: int) -> None:
-    """Forgets nodes whose logs were alive for the last time before then; of them nobody asks."""
+def forget_nodes(engine: Engine, before_us: int, signs_before_us: int) -> None:
+    """Forgets nodes whose logs were alive for the last time before then; of them nobody asks.
+
+    When exactly nodes were heard is asked only of times of which lines are kept.
+    """
     with writing(engine) as connection:
-        connection.execute(delete(node_life).where(node_life.c.seen_us < before_us))
+        forget_signs(connection, before_us, signs_before_us)
 
 
 # --- the lines of SQLite

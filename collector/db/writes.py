@@ -9,8 +9,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, func, insert
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, insert
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from collector.batch import Batch, Seen
@@ -23,15 +22,13 @@ from collector.db.positions import Claim
 from collector.db.quarantine import insert_poison, mark_replayed
 from collector.db.rows import COLUMNS, COPY_BEGIN, COPY_END, Head, Packer, row_of
 from collector.db.secrets import request_key_secret
+from collector.db.signs import News, Signs
 from collector.db.tables import batch as batch_table
-from collector.db.tables import node_life
 from collector.errors import RowRefused
 from collector.redact import Redactor
 from collector.settings import Settings
 from collector.sources.protocol import Partition
 
-_NODE_STEP_US: Final = 1_000_000
-"""A node's life is written again when it is so much later: its row is hot between replicas."""
 _CHUNK: Final = 500
 """Rows that are packed before they are sent: the server reads them while we pack the next."""
 _REFUSALS: Final = (DataError, IntegrityError, ValueError, OverflowError, struct.error)
@@ -68,7 +65,7 @@ class Writer:
         self._packer = Packer(self._dimensions.ids, paths)
         self._partitions = Partitions(engine, slot)
         self._relaxed = not synchronous and engine.dialect.name == "postgresql"
-        self._nodes: dict[tuple[str, str], int] = {}
+        self._signs = Signs()
 
     def write(
         self, batches: Sequence[Batch], claims: Mapping[Partition, Claim], now_us: int
@@ -93,13 +90,13 @@ class Writer:
             with writing(self._engine) as connection:
                 if self._relaxed:
                     connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-                nodes = self._write_all(connection, batches, claims, now_us)
+                news = self._write_all(connection, batches, claims, now_us)
         except _REFUSALS as error:
             raise RowRefused(_in_words(error)) from error
         except SQLAlchemyError as error:
             self._partitions.forget()
             raise as_our_error(error, self._engine.url) from error
-        self._nodes.update(nodes)
+        self._signs.wrote(news)
 
     def refused(self, seen: Sequence[Seen], now_us: int, most: int) -> list[tuple[Seen, str]]:
         """The observations that the database does not take, each with the reason.
@@ -173,7 +170,7 @@ class Writer:
         batches: Sequence[Batch],
         claims: Mapping[Partition, Claim],
         now_us: int,
-    ) -> dict[tuple[str, str], int]:
+    ) -> News:
         require_current(connection, min(one.policy_version_id for one in batches))
         stored: list[tuple[Head, Sequence[Seen]]] = []
         # Everybody locks positions in this order.
@@ -188,9 +185,7 @@ class Writer:
             if one.stop_reason:
                 positions.stop(connection, held, one.stop_reason, now_us)
         self._insert(connection, stored)
-        nodes = self._new_life(batches)
-        _upsert_nodes(connection, nodes)
-        return nodes
+        return self._signs.write(connection, batches)
 
     def _insert(
         self, connection: Connection, stored: Sequence[tuple[Head, Sequence[Seen]]]
@@ -216,18 +211,6 @@ class Writer:
             rows = (row_of(head, one, ids, paths) for head, seen in stored for one in seen)
             with driver_errors(connection):
                 raw.executemany(_INSERT, rows)
-
-    def _new_life(self, batches: Sequence[Batch]) -> dict[tuple[str, str], int]:
-        """Nodes that were alive notably later than we wrote last."""
-        latest: dict[tuple[str, str], int] = {}
-        for one in batches:
-            for node, alive_us in one.nodes.items():
-                latest[node] = max(alive_us, latest.get(node, 0))
-        return {
-            node: alive_us
-            for node, alive_us in latest.items()
-            if alive_us >= self._nodes.get(node, -_NODE_STEP_US) + _NODE_STEP_US
-        }
 
 
 def make_writer(settings: Settings, engine: Engine) -> Writer:
@@ -274,19 +257,3 @@ def _insert_batch(connection: Connection, one: Batch, now_us: int) -> int:
     }
     done = connection.execute(insert(batch_table).values(values).returning(batch_table.c.id))
     return int(done.scalar_one())
-
-
-def _upsert_nodes(connection: Connection, nodes: Mapping[tuple[str, str], int]) -> None:
-    if not nodes:
-        return
-    on_postgresql = connection.dialect.name == "postgresql"
-    statement = (postgresql if on_postgresql else sqlite).insert(node_life)
-    later = func.greatest if on_postgresql else func.max
-    latest = later(node_life.c.seen_us, statement.excluded.seen_us)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[node_life.c.cluster, node_life.c.node], set_={"seen_us": latest}
-        ),
-        # Sorted: everybody locks them in this order, too.
-        [{"cluster": c, "node": n, "seen_us": us} for (c, n), us in sorted(nodes.items())],
-    )

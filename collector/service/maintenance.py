@@ -24,6 +24,7 @@ from collector.db.tables import batch
 from collector.db.upkeep import Upkeep, full, keeping
 from collector.errors import MirrorproofError
 from collector.log import get_logger
+from collector.reader import MAX_LATE_US
 
 _REST_S: Final = 0.05
 """Between two portions, so that the writer of SQLite gets its turn."""
@@ -214,8 +215,10 @@ class _Run:
             before_us = self._rows_before_us(aging)
             self._note(aging.name, retention.drop_rows(self._engine, aging, before_us, self._rest))
         if self._ages.nodes_us:
-            before_us = min(self._now_us - self._ages.nodes_us, self._oldest_line_us())
-            retention.forget_nodes(self._engine, before_us)
+            lines_us = self._oldest_line_us()
+            before_us = min(self._now_us - self._ages.nodes_us, lines_us)
+            # Lines of some time are ingested up to so much earlier, where clocks are ahead.
+            retention.forget_nodes(self._engine, before_us, lines_us - MAX_LATE_US)
 
     def _rows_before_us(self, aging: Aging) -> int:
         """Rows of a table that were written before then go, µs."""

@@ -29,6 +29,7 @@ _COMMANDS: Final = (
     "incidents",
     "silence",
     "audit",
+    "clocks",
     "quarantine",
     "alert",
     "policy",

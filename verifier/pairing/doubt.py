@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from verifier.pairing.lines import Finding, Judgement, Reason, Verdict
+from verifier.pairing.percentage import CHECK_ERROR, tail
 
 REACH_US: Final = 10_000_000
 """How far a failing primary throws doubt on surplus copies, µs."""
 
 _NEARLY_ALL: Final = 0.8
 _SECOND_US: Final = 1_000_000
-_CONFIDENCE: Final = 3.719  # one-sided normal quantile of 1 - 10**-4, the error of `check`
 
 
 def doubt(judgement: Judgement, finding: Finding, reason: Reason) -> None:
@@ -60,6 +60,20 @@ def doubt_holes(judgement: Judgement, hole: Callable[[int, int], Reason | None])
             reason = hole(finding.mirror, finding.start_us)
             if reason is not None:
                 doubt(judgement, finding, reason)
+
+
+def doubt_clocks(judgement: Judgement, is_wild: Callable[[int, int], bool]) -> None:
+    """Rule: lines of pods whose clocks are far off do not meet the others; alone they say nothing.
+
+    Args:
+        judgement: Of one episode.
+        is_wild: Tells of a pod whether its clock was wrong when a line started, µs.
+    """
+    for finding in judgement.findings:
+        if finding.verdict in (Verdict.MISSING, Verdict.ORPHAN) and all(
+            is_wild(line.pod, line.start_us) for line in finding.lines
+        ):
+            doubt(judgement, finding, Reason.OWN_CLOCK_WILD)
 
 
 def doubt_sample(
@@ -140,7 +154,11 @@ def scattered(failing_seconds: int, failures: int, seconds: int) -> int:
 
 
 def explained_by_loss(missing: int, owed: int, control: int, lost: int) -> int:
-    """How many missing copies lost log lines explain.
+    """How many missing copies lost log lines explain, at most.
+
+    Were lines lost alike on both sides, the lost ones would fall on copies and on the control
+    group as their sizes are. What goes beyond the most that is so at an error of 10⁻⁴ is missing
+    for certain, so that with this error no lost line is called a missing copy.
 
     Args:
         missing: Requests without the copy that was owed.
@@ -149,15 +167,23 @@ def explained_by_loss(missing: int, owed: int, control: int, lost: int) -> int:
         lost: Those of them without a line of the primary.
 
     Returns:
-        All of them when the loss rate explains that many at an error of 10⁻⁴, else the number
-        that is to be expected; 0 when the control group lost nothing.
+        0 when the control group lost nothing: a loss that never shows is taken for none.
     """
     if not lost or not missing:
         return 0
-    share = lost / control
-    # The rate itself is an estimate: its own error adds to that of the count.
-    spread = math.sqrt(owed * share * (1 + owed / control)) * _CONFIDENCE
-    expected = owed * share
-    if missing <= expected + spread + _CONFIDENCE:
-        return missing
-    return min(missing, round(expected))
+    share = owed / (owed + control)
+    certain, bound = 0, missing + 1
+    # The largest number that loss explains: it explains every smaller one, too.
+    while bound - certain > 1:
+        middle = (certain + bound) // 2
+        if _may_be_lost(middle, lost, share):
+            certain = middle
+        else:
+            bound = middle
+    return certain
+
+
+def _may_be_lost(copies: int, lost: int, share: float) -> bool:
+    """Whether of all lost lines so many may be copies', each being one with probability `share`."""
+    trials = copies + lost
+    return copies <= trials * share or tail(copies, trials, share) >= CHECK_ERROR

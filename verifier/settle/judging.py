@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from verifier.pairing.doubt import doubt_holes, doubt_leaks, doubt_route, doubt_sample
+from verifier.pairing.doubt import doubt_clocks, doubt_holes, doubt_leaks, doubt_route, doubt_sample
 from verifier.pairing.episodes import distinct, episodes, first_request_us
 from verifier.pairing.judge import judge
 from verifier.pairing.lines import Finding, Judgement, Line, Reason, Terms, Verdict
@@ -21,7 +21,7 @@ from verifier.places import Shown, may_be_live, route_of
 from verifier.policies.model import Policy
 from verifier.settle.cast import Cast, Directory
 from verifier.settle.chains import Chain, chains
-from verifier.settle.presence import Presence
+from verifier.settle.presence import Moments, Presence
 from verifier.settle.silence import Silence
 from verifier.settle.versions import Era, Version, Versions
 from verifier.settle.windows import SECOND_US, Span
@@ -89,13 +89,35 @@ class Surroundings(msgspec.Struct, frozen=True):
         cast: Who plays which part.
         presence: Who wrote when.
         silence: Asked once something is missing: what is known of the mirrors' logs.
-        is_passed_over: Whether lines of a request that started then, in µs, may be in a gap.
+        life: What is known of all logs, but for what the lines around tell.
     """
 
     cast: Cast
     presence: Presence
     silence: Callable[[], Silence]
-    is_passed_over: Callable[[int], bool]
+    life: Silence
+
+    def senders_logged(self, start_us: int) -> bool:
+        """Whether the senders' lines of a request that started then, in µs, must be there."""
+        return self._logged(self.presence.senders, self.presence.sender_pods, start_us)
+
+    def primary_logged(self, start_us: int) -> bool:
+        """Whether the primary's lines of a request that started then must be there."""
+        return self._logged(self.presence.primary, self.presence.primary_pods, start_us)
+
+    def primary_logged_throughout(self, span: Span) -> bool | None:
+        """`primary_logged` where it is the same for a whole span, else None."""
+        found = self.presence.primary.throughout(span)
+        doubtful = self.life.is_doubtful(self.presence.primary_pods, span)
+        return None if found and doubtful else found
+
+    def _logged(self, moments: Moments, pods: frozenset[int], start_us: int) -> bool:
+        return (
+            moments.logged(start_us)
+            and not self.life.is_passed_over(start_us)
+            and not self.life.has_lost(pods, start_us)
+            and not any(self.life.is_wild(pod, start_us) for pod in pods)
+        )
 
 
 class KeyJudge:
@@ -153,9 +175,11 @@ class KeyJudge:
                     doubt_route(judgement)
                 if route.may_be_live:
                     doubt_leaks(judgement)
+                doubt_clocks(judgement, around.life.is_wild)
                 hole = partial(_hole, version, around)
                 doubt_holes(judgement, hole)
                 doubt_sample(judgement, hole, start)
+                put_clocks_back(judgement)
                 yield Judged(start, judgement)
 
     def _terms_at(self, version: Version, around: Surroundings, start_us: int) -> Terms:
@@ -165,12 +189,12 @@ class KeyJudge:
             policy = version.policy
             terms = Terms(mirror_groups(policy), policy.rules.horizon_us)
             self._terms[version.id] = terms
-        is_known = version.is_stored(start_us) and not around.is_passed_over(start_us)
+        is_known = version.is_stored(start_us)
         return msgspec.structs.replace(
             terms,
             exempt=version.exemption(start_us),
-            senders_logged=is_known and around.presence.senders.logged(start_us),
-            primary_logged=is_known and around.presence.primary.logged(start_us),
+            senders_logged=is_known and around.senders_logged(start_us),
+            primary_logged=is_known and around.primary_logged(start_us),
             tls=around.presence.tls,
         )
 
@@ -200,6 +224,18 @@ def _hole(version: Version, around: Surroundings, mirror: int, start_us: int) ->
     if not version.is_stored(start_us):
         return Reason.NOT_STORED_YET
     return around.silence().hole(mirror, start_us)
+
+
+def put_clocks_back(judgement: Judgement) -> None:
+    """People see the times that the pods wrote."""
+    for finding in judgement.findings:
+        finding.start_us += getattr(finding.lines[0].where, "ahead_us", 0)
+    # One line may be in several findings.
+    lines = {id(line): line for one in judgement.findings for line in one.lines}
+    for line in lines.values():
+        ahead_us = getattr(line.where, "ahead_us", 0)
+        line.start_us += ahead_us
+        line.end_us += ahead_us
 
 
 def _lines(rows: Sequence[Any], cast: Cast) -> list[Line]:

@@ -7,6 +7,7 @@ skipped, and a restart finds the same.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from collector.records import Role
 from collector.sources.protocol import Partition
 from verifier.pairing.doubt import REACH_US
 from verifier.settle.chains import LONGEST_US, chains
+from verifier.settle.clocks import RIGHT, Clocks
 from verifier.settle.presence import AFTER_US, BEFORE_US
 from verifier.settle.progress import Progress
 from verifier.settle.rows import read_rows
@@ -98,21 +100,32 @@ def look_back(connection: Connection, where: Partition, to_offset: int) -> None:
 
 
 def note_pods(connection: Connection, batches: Sequence[NewBatch]) -> None:
-    """Notes in which hours pods received requests. Senders' names may look like a mirror's."""
+    """Notes how many requests pods received by hour. Senders' names may look like a mirror's."""
     c = observation.c
     hour = (c.start_us // HOUR_US).label("hour")
-    seen: set[tuple[int, int]] = set()
+    seen: Counter[tuple[int, int]] = Counter()
     for ids in portions([one.id for one in batches if one.min_start_us is not None]):
         query = (
-            select(c.pod_id, hour)
+            select(c.pod_id, hour, func.count())
             .where(c.batch_id.in_(ids), c.role == int(Role.SERVER))
             .group_by(c.pod_id, hour)
         )
-        seen.update((row[0], row[1] * HOUR_US) for row in connection.execute(query))
+        for row in connection.execute(query):
+            seen[row[0], row[1] * HOUR_US] += row[2]
+    if not seen:
+        return
     c = pod_hour.c
     query = select(c.pod_id, c.hour_us).where(c.hour_us.in_(sorted({hour for _, hour in seen})))
-    new = sorted(seen - {(row[0], row[1]) for row in connection.execute(query)})
-    _insert_new(connection, pod_hour, [{"pod_id": pod, "hour_us": hour} for pod, hour in new])
+    new = seen.keys() - {(row[0], row[1]) for row in connection.execute(query)}
+    statement = _dialect(connection).insert(pod_hour)
+    more = {"arrivals": c.arrivals + statement.excluded.arrivals}
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["pod_id", "hour_us"], set_=more),
+        [
+            {"pod_id": pod, "hour_us": hour, "arrivals": count}
+            for (pod, hour), count in sorted(seen.items())
+        ],
+    )
     for pod in sorted({pod for pod, _ in new}):
         kept = select(c.hour_us).where(c.pod_id == pod).order_by(c.hour_us.desc())
         oldest = connection.scalar(kept.offset(_HOURS_KEPT - 1).limit(1))
@@ -126,6 +139,7 @@ def touched(
     hosts: Collection[int],
     progress: Progress,
     horizon_us: int,
+    clocks: Clocks = RIGHT,
 ) -> set[int]:
     """The starts of settled windows that new lines about a policy may change.
 
@@ -135,25 +149,26 @@ def touched(
         hosts: Numbers of the policy's hosts.
         progress: How far it is settled.
         horizon_us: Its longest horizon.
+        clocks: How far the clocks of its pods are ahead.
     """
+    until_us = progress.settled_to_us + clocks.most_us
     late = [
-        one.id
-        for one in batches
-        if one.min_start_us is not None and one.min_start_us < progress.settled_to_us
+        one.id for one in batches if one.min_start_us is not None and one.min_start_us < until_us
     ]
     if not late or not hosts:
         return set()
-    seconds = _late_seconds(connection, late, hosts, progress.settled_to_us)
+    seconds = _late_seconds(connection, late, hosts, until_us)
     if not seconds:
         return set()
     found = _sensitive(connection, seconds, progress)
-    keys = _late_keys(connection, late, hosts, progress.settled_to_us)
+    keys = _late_keys(connection, late, hosts, until_us)
     if len(keys) > _FEW_KEYS:
-        reach = LONGEST_US + horizon_us
+        reach = LONGEST_US + horizon_us + clocks.most_us
         spans = _spans(seconds, reach, reach)
         return found | {w.start_us for span in spans for w in progress.grid.windows(span)}
-    span = Span(seconds[0] * SECOND_US, (seconds[-1] + 1) * SECOND_US)
-    for _, rows in read_rows(connection, keys, span, horizon_us):
+    begin, end = seconds[0] * SECOND_US, (seconds[-1] + 1) * SECOND_US
+    span = Span(begin - clocks.most_us, end + clocks.most_us)
+    for _, rows in read_rows(connection, keys, span, horizon_us, clocks):
         for chain in chains(rows, horizon_us):
             if chain.meets(span):
                 found |= {progress.grid.window(row.start_us).start_us for row in chain.rows}

@@ -16,7 +16,7 @@ from verifier.explain import Found, Story, explain, show_line
 from verifier.pairing.lines import Reason, Terms
 from verifier.policies.model import Policy
 from verifier.settle.cast import Cast, Directory
-from verifier.settle.judging import line_of, taken_route
+from verifier.settle.judging import Surroundings, line_of, taken_route
 from verifier.settle.kept import judged_from_us
 from verifier.settle.presence import Presence, look, sort
 from verifier.settle.report import lines_of
@@ -138,8 +138,11 @@ class _Lookup:
             line = line_of(row, cast)
             if line is None:
                 continue
+            ahead_us = self._judge.clocks(version.policy.name).ahead_us(row.pod_id, row.start_us)
             place = f"{row.topic}/{row.partition}@{row.record_offset}"
             shown = show_line(line, row.pod, row, place)
+            line.start_us -= ahead_us
+            line.end_us -= ahead_us
             found.append(
                 Found(
                     row.key, version.policy, line, row.method, row.path, shown,
@@ -154,14 +157,15 @@ class _Lookup:
     def _terms(self, policy: Policy, start_us: int) -> Terms:
         """The terms for an episode whose first request starts then."""
         presence, version = self._presence(policy, start_us), self._current(policy, start_us)
-        is_passed_over = self._judge.silence(version).is_passed_over(start_us)
-        is_known = version.is_stored(start_us) and not is_passed_over
+        life = self._judge.silence(version)
+        around = Surroundings(Cast(policy, self._directory), presence, lambda: life, life)
+        is_known = version.is_stored(start_us)
         return Terms(
             mirror_groups(policy),
             policy.rules.horizon_us,
             exempt=version.exemption(start_us),
-            senders_logged=is_known and presence.senders.logged(start_us),
-            primary_logged=is_known and presence.primary.logged(start_us),
+            senders_logged=is_known and around.senders_logged(start_us),
+            primary_logged=is_known and around.primary_logged(start_us),
             tls=presence.tls,
         )
 

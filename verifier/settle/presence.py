@@ -72,12 +72,16 @@ class Presence(msgspec.Struct, frozen=True):
         senders: When senders wrote.
         primary: When the primary's pods wrote.
         tls: Whether senders reach the primary with TLS server names.
+        sender_pods: Who the senders are.
+        primary_pods: Who the primary's pods are.
     """
 
     kinds: frozenset[Kind]
     senders: Moments
     primary: Moments
     tls: bool
+    sender_pods: frozenset[int] = frozenset()
+    primary_pods: frozenset[int] = frozenset()
 
 
 def look(
@@ -110,13 +114,17 @@ def sort(seen: Iterable[tuple[int, Kind]], cast: Cast) -> Presence:
     senders: set[int] = set()
     primary: set[int] = set()
     kinds: set[Kind] = set()
+    pods: tuple[set[int], set[int]] = set(), set()
     tls = False
     for second, kind in seen:
         kinds.add(kind)
         part = cast.part(*kind)
         if part is not None and part[0] in _CLIENTS:
             senders.add(second)
+            pods[0].add(kind.pod_id)
         elif part is not None and part[0] is Side.SERVER_LIVE:
             primary.add(second)
+            pods[1].add(kind.pod_id)
             tls |= kind.role == Role.SERVER and kind.destination_id is not None
-    return Presence(frozenset(kinds), Moments(senders), Moments(primary), tls)
+    known = (Moments(senders), Moments(primary), tls)
+    return Presence(frozenset(kinds), *known, *(frozenset(some) for some in pods))

@@ -10,7 +10,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     LargeBinary,
-    Row,
     bindparam,
     func,
     select,
@@ -19,6 +18,7 @@ from sqlalchemy import (
 
 from collector.db.tables import observation
 from verifier.settle.chains import LONGEST_US, chains, needed
+from verifier.settle.clocks import RIGHT, Clocks
 from verifier.settle.simple_keys import reach_us
 from verifier.settle.windows import Span
 from verifier.tables import LONG_LINE
@@ -26,7 +26,7 @@ from verifier.tables import LONG_LINE
 KEYS_AT_ONCE: Final = 10_000
 """Bounds memory, and the parameters of a statement (SQLite: 32766)."""
 
-Rows = dict[bytes, list[Row[Any]]]
+Rows = dict[bytes, list[Any]]
 
 
 def keys_in(connection: Connection, hosts: Collection[int], span: Span) -> list[bytes]:
@@ -39,21 +39,25 @@ def keys_in(connection: Connection, hosts: Collection[int], span: Span) -> list[
 
 
 def read_rows(
-    connection: Connection, keys: Sequence[bytes], span: Span, horizon_us: int
-) -> Iterator[tuple[bytes, list[Row[Any]]]]:
+    connection: Connection,
+    keys: Sequence[bytes],
+    span: Span,
+    horizon_us: int,
+    clocks: Clocks = RIGHT,
+) -> Iterator[tuple[bytes, list[Any]]]:
     """Each key with the rows of all chains that have a line in the span, and perhaps more.
 
-    Keys come in a stable order.
+    Keys come in a stable order, rows with their times by most others' clocks.
     """
     ordered = sorted(keys)
     for begin in range(0, len(ordered), KEYS_AT_ONCE):
         some = ordered[begin : begin + KEYS_AT_ONCE]
-        found = _read_closed(connection, some, span, horizon_us)
+        found = _read_closed(connection, some, span, horizon_us, clocks)
         yield from ((key, found[key]) for key in some if key in found)
 
 
 def _read_closed(
-    connection: Connection, keys: Sequence[bytes], span: Span, horizon_us: int
+    connection: Connection, keys: Sequence[bytes], span: Span, horizon_us: int, clocks: Clocks
 ) -> Rows:
     """Reads around the span, then further for the keys whose chains reach the edge."""
     reach = reach_us(horizon_us)
@@ -62,7 +66,7 @@ def _read_closed(
     todo: Collection[bytes] = keys
     while todo:
         earliest = span.start_us - 2 * LONGEST_US - horizon_us
-        fresh = _read(connection, todo, window, Span(earliest, window.start_us))
+        fresh = _read(connection, todo, window, Span(earliest, window.start_us), clocks)
         found.update(fresh)
         wider = {
             key: wanted
@@ -80,9 +84,17 @@ def _union(window: Span, wanted: Iterable[Span]) -> Span:
     return Span(min(span.start_us for span in spans), max(span.end_us for span in spans))
 
 
-def _read(connection: Connection, keys: Collection[bytes], span: Span, long_span: Span) -> Rows:
+def _read(
+    connection: Connection,
+    keys: Collection[bytes],
+    span: Span,
+    long_span: Span,
+    clocks: Clocks,
+) -> Rows:
     """The rows of keys that start in a span, and the long ones that started before it."""
-    c = observation.c
+    c, more_us = observation.c, clocks.most_us
+    span = Span(span.start_us - more_us, span.end_us + more_us)
+    long_span = Span(long_span.start_us - more_us, span.start_us)
     found: Rows = {}
     of_keys = _is_among(connection, sorted(keys))
     for where in (
@@ -90,7 +102,7 @@ def _read(connection: Connection, keys: Collection[bytes], span: Span, long_span
         (text(LONG_LINE), c.start_us >= long_span.start_us, c.start_us < long_span.end_us),
     ):
         for row in connection.execute(select(observation).where(of_keys, *where)):
-            found.setdefault(row.key, []).append(row)
+            found.setdefault(row.key, []).append(clocks.set(row))
     return found
 
 

@@ -7,7 +7,7 @@ partition, which the watermark has seen to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -35,6 +35,8 @@ class Silence(msgspec.Struct, frozen=True):
         filed: Mirror groups with a pod whose log was given as a file: it is complete, also when
             it is empty.
         gaps: From when to when, µs, records were passed over: nobody knows whose lines they hold.
+        is_lost: Whether what a (cluster, node) wrote between two times, µs, did not arrive.
+        wild: From when to when, µs, a pod's times were too far from their records'.
     """
 
     mirrors: Sequence[Sequence[int]]
@@ -45,6 +47,8 @@ class Silence(msgspec.Struct, frozen=True):
     filed: frozenset[int] = frozenset()
     errors_only: frozenset[int] = frozenset()
     gaps: Sequence[tuple[int, int]] = ()
+    is_lost: Callable[[tuple[str, str], int, int], bool] = lambda _node, _since, _until: False
+    wild: Mapping[int, Sequence[tuple[int, int]]] = {}
 
     def hole(self, mirror: int, start_us: int) -> Reason | None:
         """Why the line of a copy that arrived may lack; None: it may not.
@@ -58,10 +62,47 @@ class Silence(msgspec.Struct, frozen=True):
         if not self.mirrors[mirror]:
             return None if mirror in self.filed else Reason.MIRROR_SILENT
         until = start_us + self.horizon_us
-        alive = all(self._alive_us(pod) >= until for pod in self._running(mirror, start_us))
-        if not alive:
+        running = self.running(mirror, start_us)
+        if not all(self._alive_us(pod) >= until for pod in running):
             return Reason.MIRROR_LOG_INCOMPLETE
+        if self.has_lost(running, start_us):
+            return Reason.MIRROR_LOG_LOST
+        if any(self.is_wild(pod, start_us) for pod in running):
+            return Reason.CLOCK_WILD
         return Reason.MIRROR_ERRORS_ONLY if mirror in self.errors_only else None
+
+    def has_lost(self, pods: Iterable[int], start_us: int, end_us: int | None = None) -> bool:
+        """Whether lines of any of these pods about requests that started then may be lost.
+
+        Args:
+            pods: By their numbers.
+            start_us: When the request started, or the first of several.
+            end_us: When the last one did; None: there is one.
+        """
+        until = (start_us if end_us is None else end_us) + self.horizon_us
+        identities = (self.pods[pod] for pod in pods)
+        nodes = {(one.cluster, one.node) for one in identities if one.node}
+        return any(self.is_lost(node, start_us, until) for node in nodes)
+
+    def is_wild(self, pod: int, start_us: int, end_us: int | None = None) -> bool:
+        """Whether a pod's times were too far from their records' then; see `has_lost`."""
+        until = (start_us if end_us is None else end_us) + self._written_us
+        return any(since < until and start_us <= to for since, to in self.wild.get(pod, ()))
+
+    def is_doubtful(self, pods: Collection[int], span: Span) -> bool:
+        """Whether lines of any of these pods may lack, or be misplaced, anywhere in a span."""
+        if self.has_lost(pods, span.start_us, span.end_us):
+            return True
+        return any(self.is_wild(pod, span.start_us, span.end_us) for pod in pods)
+
+    def in_doubt(self, mirror: int, start_us: int) -> list[int]:
+        """The pods of a mirror whose lines of then may lack, by their nodes' lives."""
+        until = start_us + self.horizon_us
+        return [
+            pod
+            for pod in self.running(mirror, start_us)
+            if self._alive_us(pod) < until or self.has_lost((pod,), start_us)
+        ]
 
     def is_passed_over(self, start_us: int) -> bool:
         """Whether lines of a request that started then may be in a gap."""
@@ -81,10 +122,12 @@ class Silence(msgspec.Struct, frozen=True):
             return False  # other pods may count
         if any(since < ends[1] + self._written_us and ends[0] <= to for since, to in self.gaps):
             return False
+        if any(self.is_doubtful(pods, Span(*ends)) for pods in self.mirrors):
+            return False
         mirrors = range(len(self.mirrors))
         return all(self.hole(mirror, end) is None for mirror in mirrors for end in ends)
 
-    def _running(self, mirror: int, time_us: int) -> list[int]:
+    def running(self, mirror: int, time_us: int) -> list[int]:
         """The mirror's pods at a time.
 
         Those that logged in its hour or the one before. When none did, those that logged last:
@@ -119,7 +162,7 @@ class Silence(msgspec.Struct, frozen=True):
                 self._alive_us(pod)
                 for mirror, pods in enumerate(self.mirrors)
                 if pods
-                for pod in self._running(mirror, start_us)
+                for pod in self.running(mirror, start_us)
             ),
             default=0,
         )

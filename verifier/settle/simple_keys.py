@@ -26,6 +26,7 @@ from collector.traits import HOP_LIMIT, HOP_SHIFT, ORDINARY_MASK, Trait
 from verifier.pairing.lines import Marker, MirrorGroup, Side
 from verifier.pairing.requests import SLACK_US
 from verifier.settle.chains import LONGEST_US
+from verifier.settle.clocks import RIGHT, Clocks
 from verifier.settle.presence import Kind
 from verifier.settle.windows import Span
 from verifier.tables import LONG_LINE, LONG_US
@@ -49,6 +50,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         primary_logged: `Terms.primary_logged` for the whole span; None: it changes, so that keys
             on which it has a bearing are not ordinary.
         tls: `Terms.tls`.
+        clocks: How far pods' clocks are ahead.
     """
 
     span: Span
@@ -59,6 +61,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     horizon_us: int
     primary_logged: bool | None
     tls: bool
+    clocks: Clocks = RIGHT
 
 
 def reach_us(horizon_us: int) -> int:
@@ -97,12 +100,12 @@ def _server_part(part: tuple[Side, int]) -> int:
 def by_key(plan: Plan) -> Subquery:
     """One row for each key with lines around the span."""
     reach = reach_us(plan.horizon_us)
-    c = observation.c
+    c, more_us = observation.c, plan.clocks.most_us
     lines = (
-        select(c.key, c.start_us, c.end_us, c.code, c.traits, _part(plan).label("part"))
+        select(c.key, *_times(plan.clocks), c.code, c.traits, _part(plan).label("part"))
         .where(
-            c.start_us >= plan.span.start_us - reach,
-            c.start_us < plan.span.end_us + reach,
+            c.start_us >= plan.span.start_us - reach - more_us,
+            c.start_us < plan.span.end_us + reach + more_us,
             c.host_id.in_(plan.hosts),
         )
         .subquery()
@@ -129,6 +132,20 @@ def by_key(plan: Plan) -> Subquery:
     for group in range(len(plan.mirrors)):
         columns += _side_columns(lines, f"mirror{group}", _MIRROR + group)
     return select(*columns).where(lines.part != _NONE).group_by(lines.key).subquery()
+
+
+def _times(clocks: Clocks) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    """Start and end of a line by most others' clocks."""
+    c = observation.c
+    wrong = [
+        (and_(c.pod_id == pod, c.start_us >= from_us), ahead)
+        for pod, changes in sorted(clocks.changes.items())
+        for from_us, ahead in reversed(changes)
+    ]
+    if not wrong:
+        return c.start_us, c.end_us
+    ahead_us = case(*wrong, else_=0)
+    return (c.start_us - ahead_us).label("start_us"), (c.end_us - ahead_us).label("end_us")
 
 
 def count_if(condition: ColumnElement[bool]) -> ColumnElement[int]:
@@ -205,8 +222,8 @@ def _long_before(plan: Plan, until_us: int) -> Any:
     c = observation.c
     return select(c.key).where(
         text(LONG_LINE),
-        c.start_us >= until_us - LONGEST_US - plan.horizon_us,
-        c.start_us < until_us,
+        c.start_us >= until_us - LONGEST_US - plan.horizon_us - plan.clocks.most_us,
+        c.start_us < until_us + plan.clocks.most_us,
         c.host_id.in_(plan.hosts),
     )
 

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from collector.db.quarantine import passed_over
-from collector.db.tables import node_life, position
-from collector.records import Identity
-from collector.sources.file import pod_of_file
-from collector.sources.protocol import Partition
 from verifier.pairing.context import settle_surplus
 from verifier.pairing.doubt import REACH_US
 from verifier.pairing.lines import Verdict
 from verifier.pairing.tally import Tally
 from verifier.settle import simple
 from verifier.settle.cast import Cast, Directory
-from verifier.settle.filtered import find_filtered
+from verifier.settle.clocks import Clocks, Lesson, learn, read_clocks
+from verifier.settle.evidence import Evidence
 from verifier.settle.judging import KeyJudge, Surroundings
 from verifier.settle.presence import look, sort
-from verifier.settle.report import partition_states
 from verifier.settle.rows import keys_in, read_rows
 from verifier.settle.silence import Silence
 from verifier.settle.simple_keys import Plan, reach_us
@@ -32,10 +26,8 @@ from verifier.settle.unreadable import doubt_unreadable
 from verifier.settle.versions import Version, Versions
 from verifier.settle.windows import SECOND_US, Span
 from verifier.sides import mirror_groups
-from verifier.tables import pod_hour
 
 _ALL: Final = sys.maxsize
-_FOR_EVER: Final = 1 << 62
 _COUNTED: Final = (
     "requests", "control", "control_lost", "paired", "status_differs",
 )  # fmt: skip
@@ -69,10 +61,8 @@ class Judge:
         self._limit: Final = limit
         self._set_wise: Final = set_wise
         self._casts: Final = {} if casts is None else casts
-        self._silences: dict[int, Silence] = {}
-        self._filtered: dict[tuple[int, Span], Silence] = {}
-        self._gaps: Sequence[tuple[int, int]] = ()
-        self._evidence: tuple[dict[int, list[int]], dict[tuple[str, str], int]] | None = None
+        self._evidence: Final = Evidence(connection, directory)
+        self._clocks: dict[str, Clocks] = {}
 
     def settle(self, name: str, span: Span, size_us: int) -> dict[int, Tally]:
         """What is judged of each window, by its start. Windows without any verdict may lack.
@@ -87,9 +77,16 @@ class Judge:
             self._settle_surplus(name, span, tallies)
         for version in self._versions.of(name):
             doubt_unreadable(self._connection, self._cast(version), tallies.values(), span.start_us)
-        for tally in tallies.values():
+        for start, tally in tallies.items():
+            self._settle_share(name, Span(start, start + size_us), tally)
             tally.trim()
         return tallies
+
+    def _settle_share(self, name: str, window: Span, tally: Tally) -> None:
+        """Rule: copies that lack beyond what a hole explains are missing."""
+        version = self._versions.era(window.start_us).versions.get(name)
+        if version is not None:
+            self._evidence.settle_beyond_share(version, self._cast(version), tally, window)
 
     def nothing(self) -> Tally:
         """What is judged of a window without lines."""
@@ -124,20 +121,23 @@ class Judge:
             version.id: Surroundings(
                 cast,
                 sort(seen, cast),
-                partial(self._silence_in, version, span),
-                partial(self._is_passed_over, version),
+                partial(self._evidence.silence_in, version, cast, span),
+                self.silence(version),
             )
             for version in own
             for cast in (self._cast(version),)
         }
         tallies: dict[int, Tally] = {}
+        clocks = self.clocks(name)
         plan = self._plan(name, span, size_us, hosts, around)
         if plan is None:
-            keys = keys_in(self._connection, hosts, span)
+            more_us = clocks.most_us
+            around_us = Span(span.start_us - more_us, span.end_us + more_us)
+            keys = keys_in(self._connection, hosts, around_us)
         else:
             keys = self._count(plan, tallies, around)
         judge = KeyJudge(name, self._versions, self._directory, around, span)
-        for _, rows in read_rows(self._connection, keys, span, horizon_us):
+        for _, rows in read_rows(self._connection, keys, span, horizon_us, clocks):
             for start, judgement in judge.judge(rows):
                 window = span.start_us + (start - span.start_us) // size_us * size_us
                 tallies.setdefault(window, Tally(self._limit)).add(judgement)
@@ -195,8 +195,9 @@ class Judge:
             parts=parts,
             mirrors=mirrors,
             horizon_us=version.policy.rules.horizon_us,
-            primary_logged=known.presence.primary.throughout(span),
+            primary_logged=known.primary_logged_throughout(span),
             tls=known.presence.tls,
+            clocks=self.clocks(name),
         )
 
     def _only_version(self, name: str, span: Span, hosts: list[int]) -> Version | None:
@@ -213,6 +214,21 @@ class Judge:
         sole = all(eras[0].routes.sole(names[number]) == version.policy for number in hosts)
         return version if sole else None
 
+    def clocks(self, name: str) -> Clocks:
+        """How far the clocks of a policy's pods are ahead."""
+        if name not in self._clocks:
+            self._clocks[name] = read_clocks(self._connection, name)
+        return self._clocks[name]
+
+    def learn_clocks(self, lesson: Lesson) -> int | None:
+        """See `verifier.settle.clocks.learn`."""
+        found = None
+        for version in self._versions.of(lesson.policy)[-1:]:
+            found = learn(self._connection, self._cast(version), lesson)
+        if found is not None:
+            self._clocks.pop(lesson.policy, None)
+        return found
+
     def _cast(self, version: Version) -> Cast:
         found = self._casts.get(version.id)
         if found is None:
@@ -221,65 +237,7 @@ class Judge:
 
     def silence(self, version: Version) -> Silence:
         """What is known of the life of a version's mirrors."""
-        if version.id in self._silences:
-            return self._silences[version.id]
-        if self._evidence is None:
-            self._evidence = _hours(self._connection), _life(self._connection)
-            self._gaps = passed_over(self._connection)
-        hours, life = self._evidence
-        cast = self._cast(version)
-        self._silences[version.id] = Silence(
-            tuple(tuple(pod for pod in pods if pod in hours) for pods in cast.mirror_pods()),
-            self._directory.pods,
-            hours,
-            life,
-            version.policy.rules.horizon_us,
-            frozenset(
-                mirror
-                for pod in self._filed_pods()
-                if (mirror := cast.mirror_of(Identity(pod=pod))) is not None
-            ),
-            gaps=self._gaps,
-        )
-        return self._silences[version.id]
-
-    def _is_passed_over(self, version: Version, start_us: int) -> bool:
-        return self.silence(version).is_passed_over(start_us)
-
-    def _silence_in(self, version: Version, span: Span) -> Silence:
-        """As `silence`, and what the logs around a span show besides."""
-        asked = version.id, span
-        if asked not in self._filtered:
-            found = self.silence(version)
-            kinds = find_filtered(self._connection, self._cast(version), found.mirrors, span)
-            self._filtered[asked] = msgspec.structs.replace(found, errors_only=kinds)
-        return self._filtered[asked]
-
-    def _filed_pods(self) -> set[str]:
-        """The pods whose logs were given as files, by the files' names."""
-        query = select(position.c.topic).where(position.c.topic.startswith("file:"))
-        topics = self._connection.scalars(query)
-        return {pod for topic in topics if (pod := pod_of_file(Partition(topic, 0)))}
-
-
-def _hours(connection: Connection) -> dict[int, list[int]]:
-    """The hours in which each pod logged, in order."""
-    found: dict[int, list[int]] = {}
-    for row in connection.execute(select(pod_hour).order_by(pod_hour.c.hour_us)):
-        found.setdefault(row.pod_id, []).append(row.hour_us)
-    return found
-
-
-def _life(connection: Connection) -> dict[tuple[str, str], int]:
-    """Until when the log path of each (cluster, node) is known to be alive.
-
-    For ever, once all that is read are files that were read to their end: naming a file says that
-    it is complete, as for `check`.
-    """
-    states = partition_states(connection)
-    complete = bool(states) and all(state.finished for state in states)
-    rows = connection.execute(select(node_life))
-    return {(row.cluster, row.node): _FOR_EVER if complete else row.seen_us for row in rows}
+        return self._evidence.silence(version, self._cast(version))
 
 
 def _add_counts(tally: Tally, found: simple.Counts) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Final
 
 import msgspec
 from sqlalchemy import Connection, func, select
 
 from collector.db.acknowledged import confirm
-from collector.db.tables import batch, observation
+from collector.db.tables import batch
 from verifier.pairing.lines import Reason
 from verifier.pairing.tally import Tally
 from verifier.settle import drift, kept, late, markers, report
 from verifier.settle.answers import Answers
 from verifier.settle.cast import Cast, Directory
+from verifier.settle.clocks import Lesson
 from verifier.settle.late import NewBatch
+from verifier.settle.next_group import next_group
 from verifier.settle.progress import Progress, progress_of, save_progress
 from verifier.settle.record import Moment, Recorder, Settled
 from verifier.settle.span import Judge
@@ -141,17 +142,25 @@ class _Tick:
         """Settles one policy: what late lines touched, then what is due."""
         hosts = self._judge.hosts_of(name)
         progress = progress_of(self._connection, name)
-        horizon_us = max(v.policy.rules.horizon_us for v in self._versions.of(name))
-        judged_us = kept.judged_from_us(self._connection, horizon_us)
+        horizon_us = self._horizon_us(name)
+        judged_us = self._judged_us(name)
         if progress is not None:
             first_us = kept.first_window_us(progress.grid, judged_us)
             kept.count_too_late(self._connection, name, batches, hosts, first_us)
-            starts = late.touched(self._connection, batches, hosts, progress, horizon_us)
+            clocks = self._judge.clocks(name)
+            starts = late.touched(self._connection, batches, hosts, progress, horizon_us, clocks)
             starts |= self._revived(name, first_us)
             late.enqueue(self._connection, name, {one for one in starts if one >= first_us})
             self._settle_again(name, progress.grid, first_us)
         if watermark_us is not None and hosts:
             self._settle_due(name, hosts, progress, watermark_us, judged_us)
+
+    def _horizon_us(self, name: str) -> int:
+        return max(v.policy.rules.horizon_us for v in self._versions.of(name))
+
+    def _judged_us(self, name: str) -> int:
+        """Windows that start then or later have all their lines."""
+        return kept.judged_from_us(self._connection, self._horizon_us(name))
 
     def _settle_again(self, name: str, grid: Grid, first_us: int) -> None:
         """Settles windows anew, but for those before the first that has all its lines."""
@@ -183,10 +192,15 @@ class _Tick:
         for _ in range(self._rules.max_windows):
             if settled_to >= due:
                 break
-            group = self._next_group(hosts, progress.grid, Span(settled_to, due))
+            more_us = self._judge.clocks(name).most_us
+            span = Span(settled_to, due)
+            group = next_group(
+                self._connection, hosts, progress.grid, span, more_us, self._rules.max_windows
+            )
             if not group:
                 settled_to = due
                 break
+            self._learn_clocks(name, hosts, progress, Span(group[0].start_us, group[-1].end_us))
             self._settle_group(name, group)
             settled_to = group[-1].end_us
             if len(group) >= self._rules.max_windows:
@@ -213,33 +227,17 @@ class _Tick:
             return kept.NEVER_US if last is None else grid.window(last).end_us
         return due_until(watermark_us, grace, grid)
 
-    def _next_group(self, hosts: list[int], grid: Grid, span: Span) -> list[Span]:
-        """The next windows with lines; windows without any are passed over."""
-        begin = span.start_us
-        if begin < 0:
-            first = self._connection.scalar(select(func.min(batch.c.min_start_us)))
-            if first is None:
-                return []
-            begin = first
-        first = self._first_line_us(hosts, Span(begin, span.end_us))
-        if first is None:
-            return []
-        windows = grid.windows(Span(grid.window(first).start_us, span.end_us))
-        limit = self._rules.max_windows
-        return next(joined(islice(windows, limit), limit))
-
-    def _first_line_us(self, hosts: list[int], span: Span) -> int | None:
-        """When the first line of a span starts. Looks far ahead only where nothing is near."""
-        c = observation.c
-        step_us, begin = self._rules.max_windows * self._rules.window_us, span.start_us
-        while begin < span.end_us:
-            end = min(begin + step_us, span.end_us)
-            where = (c.start_us >= begin, c.start_us < end, c.host_id.in_(hosts))
-            first = self._connection.scalar(select(func.min(c.start_us)).where(*where))
-            if first is not None:
-                return int(first)
-            step_us, begin = 8 * step_us, end
-        return None
+    def _learn_clocks(self, name: str, hosts: list[int], progress: Progress, span: Span) -> None:
+        """Learns from what is judged next; what was judged by other clocks is judged again."""
+        is_first = progress.settled_to_us == kept.NEVER_US
+        lesson = Lesson(name, hosts, span, self._now_us, is_first)
+        since_us = self._judge.learn_clocks(lesson)
+        if since_us is None or is_first:
+            return
+        grid = progress.grid
+        first_us = max(since_us, kept.first_window_us(grid, self._judged_us(name)))
+        again = {window.start_us for window in grid.windows(Span(first_us, span.start_us))}
+        late.enqueue(self._connection, name, again)
 
     def _settle_group(self, name: str, group: list[Span]) -> None:
         span = Span(group[0].start_us, group[-1].end_us)

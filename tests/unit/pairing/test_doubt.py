@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from tests.factories import arrival, attempt, mirror, shadow, terms
@@ -38,8 +40,23 @@ def test_as_many_missing_as_lost_are_all_explained() -> None:
 
 
 def test_outage_beside_log_loss_stays_missing() -> None:
-    """Of 400 missing copies, a loss of one per cent explains about ten of a thousand."""
-    assert explained_by_loss(400, 1000, 1000, 10) == 10
+    """Of 400 missing copies, ten lost lines of a thousand explain 35 at most (error 10⁻⁴)."""
+    assert explained_by_loss(400, 1000, 1000, 10) == 35
+
+
+@pytest.mark.parametrize("lost", [1, 3, 10, 40])
+def test_what_loss_explains_is_exceeded_once_in_ten_thousand(lost: int) -> None:
+    """Lines lost alike on both sides: copies are more than what is explained with that error."""
+    most = explained_by_loss(10_000, 500, 1000, lost)
+
+    def more_than(most: int) -> float:
+        trials = most + 1 + lost
+        return sum(
+            math.comb(trials, k) * (1 / 3) ** k * (2 / 3) ** (trials - k)
+            for k in range(most + 1, trials + 1)
+        )
+
+    assert more_than(most) < 1e-4 <= more_than(most - 1)
 
 
 def test_large_loss_explains_no_more_than_is_missing() -> None:

@@ -1,0 +1,42 @@
+"""Shipping that goes wrong never makes a false missing or a false matched; a small, fast form.
+
+All of it is `python -m tests.shipping`, whose table is in the README.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from collector.db.engine import open_engine
+from tests.shipping.run import CASES, by_check, live
+
+pytestmark = pytest.mark.integration
+FEW = [case for case in CASES if case.copies == 1]
+
+
+@pytest.fixture
+def engine(migrated_sqlite_url: str) -> Iterator[Engine]:
+    """A migrated database."""
+    found = open_engine(migrated_sqlite_url)
+    yield found
+    found.dispose()
+
+
+@pytest.mark.parametrize("case", FEW, ids=lambda case: case.name)
+def test_nothing_false_is_said_of_badly_shipped_traffic(
+    case: object, engine: Engine, tmp_path: Path
+) -> None:
+    """Live and by `check`; what is lost without any fault is found."""
+    assert isinstance(case, type(CASES[0]))
+    found = live(case, "toggled", engine)
+
+    assert (found.false_missing, found.false_matched) == (0, 0)
+    if case.name == "nothing":
+        assert found.missing == found.lost > 0
+    if case.by_files:
+        checked = by_check(case, "toggled", tmp_path)
+        assert (checked.false_missing, checked.false_matched) == (0, 0)

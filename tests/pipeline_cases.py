@@ -1,0 +1,106 @@
+"""Generated requests as lines of text, and what brute force says of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from random import Random
+from typing import NamedTuple
+
+from tests.factories import attempt, bypassing, client, leaking, shadow, terms
+from tests.lines import HOST, shipped
+from tests.settling import NOW, SECOND
+from tests.unit.pairing.oracle import oracle
+from verifier.pairing.episodes import episodes
+from verifier.pairing.lines import Line, Side
+
+PODS = {
+    Side.CLIENT_LIVE: "frontend-v1-6c9d8f7b5d-x2x7p",
+    Side.CLIENT_MIRROR: "frontend-v1-6c9d8f7b5d-x2x7p",
+    Side.CLIENT_OTHER: "frontend-v1-6c9d8f7b5d-x2x7p",
+    Side.SERVER_LIVE: "forecast-v2-7b9c4d5e8-klmno",
+    Side.SERVER_MIRROR: "forecast-v1-5d8f9b7c6-abcde",
+}
+_SUBSETS = {Side.CLIENT_LIVE: "v2", Side.CLIENT_MIRROR: "v1", Side.CLIENT_OTHER: "v9"}
+_OUTCOMES = [(200, ""), (200, ""), (503, ""), (503, "URX"), (503, "UF"), (0, "DC"), (404, "")]
+_SENT = [(200, ""), (200, ""), (503, "URX,UF"), (0, "DC"), (504, "UT"), (404, "NR"), (101, "")]
+_MAKERS = [client, attempt, attempt, shadow, shadow, shadow, bypassing, leaking]
+_TIMES_MS = [0, 1, 3, 30, 70, 130, 900]
+_SPANS_MS = [0, 5, 20, 90, 200]
+
+
+class Written(NamedTuple):
+    """A line and the pod that wrote it."""
+
+    pod: str
+    text: str
+
+    @property
+    def record(self) -> bytes:
+        """As a shipper sends it, which names no node."""
+        return shipped(self.text, pod=self.pod, node="")
+
+
+class Generated(NamedTuple):
+    """A case: its lines in any order, and what is right to say of them, by verdict."""
+
+    lines: list[Written]
+    verdicts: Counter[str]
+    requests: tuple[int, int]
+
+
+def generate(chance: Random) -> Generated:
+    """Some requests of the first 15 seconds, and one that all pods logged in good order."""
+    lines, verdicts, requests = [], Counter[str](), [0, 0]
+    plain = [client(xff=0), attempt(xff=0), shadow()]
+    keys = [plain, *(_episode(chance) for _ in range(chance.randrange(1, 9)))]
+    for number, found in enumerate(keys):
+        start_us = NOW + chance.randrange(15_000) * 1000
+        opinions = [oracle(e, terms(senders_logged=True)) for e in episodes(found, 5 * SECOND)]
+        if any(one.unclear for one in opinions):
+            continue
+        for one in opinions:
+            verdicts.update(one.verdicts)
+            requests[0] += one.requests
+            requests[1] += one.requests_high
+        request_id = f"{chance.getrandbits(32):08x}-0000-4000-8000-{number:012x}"
+        lines += [_written(line, request_id, start_us, chance) for line in found]
+    return Generated(lines, verdicts, (requests[0], requests[1]))
+
+
+def _episode(chance: Random) -> list[Line]:
+    """Up to seven lines of one key."""
+    found = []
+    for _ in range(chance.randrange(1, 8)):
+        make = chance.choice(_MAKERS)
+        code, flags = chance.choice(_SENT if make is client else _OUTCOMES)
+        fields: dict[str, object] = {
+            "at": chance.choice(_TIMES_MS),
+            "lasts": chance.choice(_SPANS_MS),
+            "code": code,
+            "flags": flags,
+        }
+        if make in (client, attempt):
+            fields["xff"] = 0
+        found.append(make(**fields))
+        found[-1].where = flags
+    return found
+
+
+def _written(line: Line, request_id: str, start_us: int, chance: Random) -> Written:
+    """A line as its proxy writes it."""
+    side = Side(line.side)
+    time = datetime.fromtimestamp((start_us + line.start_us) / 1e6, UTC)
+    begin = time.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+    lasts = (line.end_us - line.start_us) // 1000
+    subset = _SUBSETS.get(side)
+    cluster = f"outbound|3002|{subset}|{HOST}" if subset else "inbound|3002||"
+    authority = "forecast-shadow:3002" if side is Side.SERVER_MIRROR else "forecast:3002"
+    forwarded = "10.0.0.9" if side is Side.SERVER_MIRROR else "-"
+    flags = line.where or "-"
+    text = (
+        f'[{begin}Z] "GET /weather HTTP/1.1" {line.code} {flags} - - "-" 0 '
+        f'{chance.randrange(10**9)} {lasts} - "{forwarded}" "curl/8" "{request_id}" '
+        f'"{authority}" "-" {cluster} - 10.0.0.2:3002 10.0.0.3:4321 - default'
+    )
+    return Written(PODS[side], text)

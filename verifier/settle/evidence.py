@@ -1,0 +1,179 @@
+"""What the database knows of the logs themselves: whose are complete, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from collector.db.quarantine import passed_over
+from collector.db.sign_tables import wild_clock
+from collector.db.tables import node_life, observation, position
+from collector.records import Identity, Role
+from collector.sources.file import pod_of_file
+from collector.sources.protocol import Partition
+from verifier.pairing.tally import Tally
+from verifier.settle.cast import Cast, Directory
+from verifier.settle.filtered import find_filtered
+from verifier.settle.life import Life
+from verifier.settle.report import partition_states
+from verifier.settle.share import DOUBTS, settle_beyond_share, usual_share
+from verifier.settle.silence import HOUR_US, Silence
+from verifier.settle.versions import Version
+from verifier.settle.windows import Span
+from verifier.sides import mirror_groups
+from verifier.tables import pod_hour
+
+_FOR_EVER: Final = 1 << 62
+
+Hours = dict[int, dict[int, int]]
+"""By pod and hour, in order, how many requests it received."""
+
+
+class _Known(msgspec.Struct, frozen=True):
+    """What is the same for all policies."""
+
+    hours: Hours
+    life: Mapping[tuple[str, str], int]
+    gaps: Sequence[tuple[int, int]]
+    is_lost: Callable[[tuple[str, str], int, int], bool]
+    wild: Mapping[int, Sequence[tuple[int, int]]]
+    filed: frozenset[str]
+
+
+class Evidence:
+    """Reads it inside one transaction, as it is asked for.
+
+    Args:
+        connection: The settling transaction.
+        directory: The numbers of pods.
+    """
+
+    def __init__(self, connection: Connection, directory: Directory) -> None:
+        self._connection: Final = connection
+        self._directory: Final = directory
+        self._known: _Known | None = None
+        self._silences: dict[int, Silence] = {}
+        self._filtered: dict[tuple[int, Span], Silence] = {}
+
+    def silence(self, version: Version, cast: Cast) -> Silence:
+        """What is known of the life of a version's mirrors."""
+        found = self._silences.get(version.id)
+        if found is None:
+            found = self._silences[version.id] = self._make(version, cast)
+        return found
+
+    def silence_in(self, version: Version, cast: Cast, span: Span) -> Silence:
+        """As `silence`, and what the logs around a span show besides."""
+        asked = version.id, span
+        if asked not in self._filtered:
+            found = self.silence(version, cast)
+            kinds = find_filtered(self._connection, cast, found.mirrors, span)
+            self._filtered[asked] = msgspec.structs.replace(found, errors_only=kinds)
+        return self._filtered[asked]
+
+    def settle_beyond_share(self, version: Version, cast: Cast, tally: Tally, window: Span) -> None:
+        """Takes for missing what the holes of a window cannot explain."""
+        doubts = [one for one in tally.findings if one.reason in DOUBTS]
+        silence = self.silence(version, cast)
+        for mirror, group in enumerate(mirror_groups(version.policy)):
+            starts = [one.start_us for one in doubts if one.mirror == mirror]
+            if not starts or group.percents != (100.0,):
+                continue
+            silent = {pod for start in starts for pod in silence.in_doubt(mirror, start)}
+            pods = silence.mirrors[mirror]
+            share = usual_share(
+                self._arrivals_before(pods, window.start_us),
+                silent,
+                self._receiving(pods, window),
+            )
+            if share is not None:
+                settle_beyond_share(tally, mirror, share)
+
+    def _make(self, version: Version, cast: Cast) -> Silence:
+        known = self._read()
+        return Silence(
+            tuple(tuple(pod for pod in pods if pod in known.hours) for pods in cast.mirror_pods()),
+            self._directory.pods,
+            {pod: list(hours) for pod, hours in known.hours.items()},
+            known.life,
+            version.policy.rules.horizon_us,
+            frozenset(
+                mirror
+                for pod in known.filed
+                if (mirror := cast.mirror_of(Identity(pod=pod))) is not None
+            ),
+            gaps=known.gaps,
+            is_lost=known.is_lost,
+            wild=known.wild,
+        )
+
+    def _read(self) -> _Known:
+        if self._known is None:
+            # Naming a file says that it is complete, as for `check`: once all that is read are
+            # files that were read to their end, every log is alive for ever.
+            states = partition_states(self._connection)
+            complete = bool(states) and all(state.finished for state in states)
+            self._known = _Known(
+                _hours(self._connection),
+                _life(self._connection, complete=complete),
+                passed_over(self._connection),
+                (lambda *_: False) if complete else Life(self._connection).has_hole,
+                _wild(self._connection, self._directory.pods),
+                _filed_pods(self._connection),
+            )
+        return self._known
+
+    def _arrivals_before(self, pods: Sequence[int], time_us: int) -> Hours:
+        """By hour, what each pod received in the hours that were over at a time."""
+        found: Hours = {}
+        for pod in pods:
+            for hour, arrivals in self._read().hours[pod].items():
+                if hour + HOUR_US <= time_us:
+                    found.setdefault(hour, {})[pod] = arrivals
+        return found
+
+    def _receiving(self, pods: Sequence[int], window: Span) -> set[int]:
+        """Which pods received requests in a window."""
+        c = observation.c
+        query = select(c.pod_id).where(
+            c.start_us >= window.start_us,
+            c.start_us < window.end_us,
+            c.role == int(Role.SERVER),
+            c.pod_id.in_(pods),
+        )
+        return set(self._connection.scalars(query.distinct()))
+
+
+def _hours(connection: Connection) -> Hours:
+    found: Hours = {}
+    for row in connection.execute(select(pod_hour).order_by(pod_hour.c.hour_us)):
+        found.setdefault(row.pod_id, {})[row.hour_us] = row.arrivals
+    return found
+
+
+def _life(connection: Connection, *, complete: bool) -> dict[tuple[str, str], int]:
+    """Until when the log path of each (cluster, node) is known to be alive."""
+    rows = connection.execute(select(node_life))
+    return {(row.cluster, row.node): _FOR_EVER if complete else row.seen_us for row in rows}
+
+
+def _wild(connection: Connection, pods: Mapping[int, Identity]) -> dict[int, list[tuple[int, int]]]:
+    """From when to when the clock of each pod was too far off."""
+    spans: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
+    for row in connection.execute(select(wild_clock)):
+        name = (row.cluster, row.namespace, row.pod)
+        spans.setdefault(name, []).append((row.first_us, row.last_us))
+    if not spans:
+        return {}
+    named = {number: (one.cluster, one.namespace, one.pod) for number, one in pods.items()}
+    return {number: spans[name] for number, name in named.items() if name in spans}
+
+
+def _filed_pods(connection: Connection) -> frozenset[str]:
+    """The pods whose logs were given as files, by the files' names."""
+    query = select(position.c.topic).where(position.c.topic.startswith("file:"))
+    topics = connection.scalars(query)
+    return frozenset(pod for topic in topics if (pod := pod_of_file(Partition(topic, 0))))

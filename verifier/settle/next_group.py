@@ -1,0 +1,60 @@
+"""Which windows are settled next."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from itertools import islice
+
+from sqlalchemy import Connection, func, select
+
+from collector.db.tables import batch, observation
+from verifier.settle.windows import Grid, Span, joined
+
+
+def next_group(
+    connection: Connection,
+    hosts: Collection[int],
+    grid: Grid,
+    span: Span,
+    more_us: int,
+    limit: int,
+) -> list[Span]:
+    """The next windows with lines; windows without any are passed over.
+
+    Args:
+        connection: In the settling transaction.
+        hosts: Numbers of the policy's hosts.
+        grid: Its windows.
+        span: What is due.
+        more_us: How far off clocks are at most.
+        limit: Most windows.
+    """
+    begin = span.start_us
+    if begin < 0:
+        first = connection.scalar(select(func.min(batch.c.min_start_us)))
+        if first is None:
+            return []
+        begin = first
+    size_us = grid.window(begin).end_us - grid.window(begin).start_us
+    wide = Span(begin - more_us, span.end_us + more_us)
+    first = _first_line_us(connection, hosts, wide, limit * size_us)
+    if first is None:
+        return []
+    first_us = max(first - more_us, begin) if more_us else first
+    windows = grid.windows(Span(grid.window(first_us).start_us, span.end_us))
+    return next(joined(islice(windows, limit), limit))
+
+
+def _first_line_us(
+    connection: Connection, hosts: Collection[int], span: Span, step_us: int
+) -> int | None:
+    """When the first line of a span starts. Looks far ahead only where nothing is near."""
+    c, begin = observation.c, span.start_us
+    while begin < span.end_us:
+        end = min(begin + step_us, span.end_us)
+        where = (c.start_us >= begin, c.start_us < end, c.host_id.in_(hosts))
+        first = connection.scalar(select(func.min(c.start_us)).where(*where))
+        if first is not None:
+            return int(first)
+        step_us, begin = 8 * step_us, end
+    return None
