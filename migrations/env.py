@@ -16,7 +16,8 @@ from sqlalchemy import Connection
 
 from collector.db.tables import metadata
 
-import_module("collector.db.kept")  # has a table, too
+for _module in ("kept", "sign_tables"):
+    import_module(f"collector.db.{_module}")  # have tables, too
 if find_spec("verifier") and find_spec("verifier.tables"):
     for package in ("verifier", "verifier.alerts", "verifier.api", "verifier.incidents"):
         import_module(f"{package}.tables")  # their tables live on the same metadata

@@ -58,6 +58,7 @@ def settle(world: World, *batches: list[Given]) -> dict[int, dict[str, Any]]:
     for number, batch in enumerate(batches):
         world.write(batch, partition=number % 2)
         world.settle_all()
+    world.settle_all()  # copies of long requests are waited for as long again
     with world.engine.connect() as connection:
         query = select(settled_window).where(settled_window.c.superseded_us.is_(None))
         return {row["start_us"]: dict(row) for row in connection.execute(query).mappings()}

@@ -90,7 +90,8 @@ def compare(said: Said, truth: Truth, seen: Collection[Told]) -> Outcome:
     lacking = said.findings.get("missing", Counter()) + said.findings.get("unverifiable", Counter())
     visible = _visible(seen)
     lost = sum((truth.missing & visible).values())
-    false_matched = (visible - lacking) - truth.matched
+    sampled = bool(said.verdicts["unsampled"])  # who was not drawn is counted, not named
+    false_matched = Counter[Key]() if sampled else (visible - lacking) - truth.matched
     by_number = said.verdicts["matched"] - sum(truth.matched.values())
     return Outcome(
         requests=said.requests,

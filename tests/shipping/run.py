@@ -66,7 +66,7 @@ CASES = (
     Case("a node's shipper dead", traffic.dead("node-b", back=False), by_files=False),
     Case("dead, and back without the rest", traffic.dead("node-b", back=True), by_files=False),
 )
-RECORDINGS = ("clean", "nosuffix_outage", "toggled", "percent30")
+RECORDINGS = ("toggled", "nosuffix_outage", "leak", "retries")
 
 
 @lru_cache(maxsize=2)

@@ -22,6 +22,7 @@ from verifier.policies.model import Policy
 from verifier.settle.cast import Cast, Directory
 from verifier.settle.chains import Chain, chains
 from verifier.settle.presence import Moments, Presence
+from verifier.settle.running import doubt_running
 from verifier.settle.silence import Silence
 from verifier.settle.versions import Era, Version, Versions
 from verifier.settle.windows import SECOND_US, Span
@@ -90,12 +91,14 @@ class Surroundings(msgspec.Struct, frozen=True):
         presence: Who wrote when.
         silence: Asked once something is missing: what is known of the mirrors' logs.
         life: What is known of all logs, but for what the lines around tell.
+        complete_us: Up to when event time is complete.
     """
 
     cast: Cast
     presence: Presence
     silence: Callable[[], Silence]
     life: Silence
+    complete_us: int = 1 << 62
 
     def senders_logged(self, start_us: int) -> bool:
         """Whether the senders' lines of a request that started then, in µs, must be there."""
@@ -176,6 +179,7 @@ class KeyJudge:
                 if route.may_be_live:
                     doubt_leaks(judgement)
                 doubt_clocks(judgement, around.life.is_wild)
+                doubt_running(judgement, around.complete_us, version.policy.rules.grace_us)
                 hole = partial(_hole, version, around)
                 doubt_holes(judgement, hole)
                 doubt_sample(judgement, hole, start)

@@ -177,7 +177,9 @@ def is_lacking(plan: Plan, keys: Subquery) -> ColumnElement[bool]:
     """
     if len(plan.mirrors) != 1 or not plan.mirrors[0].certain:
         return literal(False)
-    conditions = [*_one_request(plan, keys), keys.c.mirror0_n == 0]
+    # The copy of a long request may still be running.
+    is_short = keys.c.end_us - keys.c.min_us <= LONG_US
+    conditions = [*_one_request(plan, keys), keys.c.mirror0_n == 0, is_short]
     if plan.tls:
         plain = keys.c.primary_t.bitwise_and(Trait.PLAIN) != 0
         conditions.append(or_(keys.c.client_n > 0, ~plain))

@@ -43,6 +43,7 @@ class Judge:
         casts: Who plays which part, by version; filled here, and good for ever.
         limit: How many findings of a window are kept.
         set_wise: Whether ordinary keys may be judged in the database; tests say no.
+        complete_us: Up to when event time is complete.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Judge:
         *,
         limit: int,
         set_wise: bool = True,
+        complete_us: int = 1 << 62,
     ) -> None:
         self._connection: Final = connection
         self._versions: Final = versions
@@ -61,6 +63,7 @@ class Judge:
         self._limit: Final = limit
         self._set_wise: Final = set_wise
         self._casts: Final = {} if casts is None else casts
+        self._complete_us: Final = complete_us
         self._evidence: Final = Evidence(connection, directory)
         self._clocks: dict[str, Clocks] = {}
 
@@ -123,6 +126,7 @@ class Judge:
                 sort(seen, cast),
                 partial(self._evidence.silence_in, version, cast, span),
                 self.silence(version),
+                self._complete_us,
             )
             for version in own
             for cast in (self._cast(version),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -9,8 +10,6 @@ from sqlalchemy import Connection, func, select
 
 from collector.db.acknowledged import confirm
 from collector.db.tables import batch
-from verifier.pairing.lines import Reason
-from verifier.pairing.tally import Tally
 from verifier.settle import drift, kept, late, markers, report
 from verifier.settle.answers import Answers
 from verifier.settle.cast import Cast, Directory
@@ -18,12 +17,13 @@ from verifier.settle.clocks import Lesson
 from verifier.settle.late import NewBatch
 from verifier.settle.next_group import next_group
 from verifier.settle.progress import Progress, progress_of, save_progress
+from verifier.settle.recheck import recheck_us, revived
 from verifier.settle.record import Moment, Recorder, Settled
+from verifier.settle.silence import Silence
 from verifier.settle.span import Judge
 from verifier.settle.versions import Version, Versions, VersionStore
 from verifier.settle.watermark import FOREVER_US, EvidenceRules, Watermark
 from verifier.settle.windows import Grid, Span, due_until, joined
-from verifier.tables import settled_window
 
 
 class TickRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +100,7 @@ class Ticker:
             self._casts,
             limit=self._rules.max_findings,
             set_wise=self._set_wise,
+            complete_us=time_us,
         )
         one = _Tick(
             connection,
@@ -149,7 +150,9 @@ class _Tick:
             kept.count_too_late(self._connection, name, batches, hosts, first_us)
             clocks = self._judge.clocks(name)
             starts = late.touched(self._connection, batches, hosts, progress, horizon_us, clocks)
-            starts |= self._revived(name, first_us)
+            silence_at = partial(self._silence_at, name)
+            complete_us = -1 if watermark_us is None else watermark_us
+            starts |= {*revived(self._connection, name, first_us, complete_us, silence_at)}
             late.enqueue(self._connection, name, {one for one in starts if one >= first_us})
             self._settle_again(name, progress.grid, first_us)
         if watermark_us is not None and hosts:
@@ -247,16 +250,11 @@ class _Tick:
             if version is None:
                 continue
             tally = tallies.get(window.start_us) or self._judge.nothing()
-            recheck_us = self._recheck_us(version, tally)
-            done = self._recorder.record(version, window, tally, recheck_us)
+            wait_us = recheck_us(version, self._judge.silence, tally)
+            done = self._recorder.record(version, window, tally, wait_us)
             if done is not None:
                 self.settled.append(done)
                 markers.note(self._connection, done, tally.markers)
-
-    def _recheck_us(self, version: Version, tally: Tally) -> int | None:
-        reasons = (Reason.MIRROR_LOG_INCOMPLETE, Reason.MIRROR_SILENT)
-        doubts = [(one.reason, one.start_us) for one in tally.findings if one.reason in reasons]
-        return self._judge.silence(version).recheck_us(doubts) if doubts else None
 
     def _version_at(self, name: str, time_us: int) -> Version | None:
         """The version in force at a time, or the one before it."""
@@ -266,20 +264,6 @@ class _Tick:
             found = earlier[-1] if earlier else None
         return found
 
-    def _revived(self, name: str, since_us: int) -> set[int]:
-        """Windows whose doubts about a mirror's log are over: its nodes proved alive since."""
-        c = settled_window.c
-        query = select(c.start_us, c.recheck_us).where(
-            c.policy == name,
-            c.start_us >= since_us,
-            c.recheck_us.is_not(None),
-            c.superseded_us.is_(None),
-        )
-        found = set()
-        for row in self._connection.execute(query):
-            version = self._version_at(name, row.start_us)
-            if version is None:
-                continue
-            if self._judge.silence(version).is_over(row.recheck_us, row.start_us):
-                found.add(row.start_us)
-        return found
+    def _silence_at(self, name: str, time_us: int) -> Silence | None:
+        version = self._version_at(name, time_us)
+        return None if version is None else self._judge.silence(version)

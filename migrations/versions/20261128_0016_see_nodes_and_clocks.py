@@ -1,6 +1,6 @@
 """Keep when nodes were heard, whose clocks are wrong, and how many requests pods received.
 
-Revision: 0014. Expands only: programs of 0013 run on.
+Revision: 0016. Expands only: programs of 0015 run on.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from alembic import op
 from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, Text, text
 
-revision = "0014"
-down_revision: str | None = "0013"
+revision = "0016"
+down_revision: str | None = "0015"
 branch_labels: str | None = None
 depends_on: str | None = None
 

@@ -1,0 +1,61 @@
+"""What settled windows wait for: a mirror's log that proves alive, a copy that may still run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from sqlalchemy import Connection, select
+
+from verifier.pairing.lines import Reason
+from verifier.pairing.tally import Tally
+from verifier.settle.running import awaited_us
+from verifier.settle.silence import Silence
+from verifier.settle.versions import Version
+from verifier.tables import settled_window
+
+_OF_LIFE = (Reason.MIRROR_LOG_INCOMPLETE, Reason.MIRROR_SILENT)
+
+
+def recheck_us(version: Version, silence: Callable[[Version], Silence], tally: Tally) -> int | None:
+    """What a window waits for: see `Silence.recheck_us`; None: for nothing."""
+    grace_us = version.policy.rules.grace_us
+    running = [
+        awaited_us(one.lines[0].start_us, one.lines[0].end_us, grace_us)
+        for one in tally.findings
+        if one.reason is Reason.STILL_RUNNING
+    ]
+    doubts = [(one.reason, one.start_us) for one in tally.findings if one.reason in _OF_LIFE]
+    found = silence(version).recheck_us(doubts) if doubts else None
+    if not running:
+        return found
+    return max(*running, found or 0)
+
+
+def revived(
+    connection: Connection,
+    name: str,
+    since_us: int,
+    watermark_us: int,
+    silence_at: Callable[[int], Silence | None],
+) -> Iterator[int]:
+    """The starts of windows of which what they waited for came true.
+
+    Args:
+        connection: In the settling transaction.
+        name: The policy.
+        since_us: Of windows that start then or later.
+        watermark_us: Up to when event time is complete.
+        silence_at: What is known of the mirrors' logs by the version of a time.
+    """
+    c = settled_window.c
+    query = select(c.start_us, c.recheck_us).where(
+        c.policy == name,
+        c.start_us >= since_us,
+        c.recheck_us.is_not(None),
+        c.recheck_us <= watermark_us,
+        c.superseded_us.is_(None),
+    )
+    for row in connection.execute(query):
+        silence = silence_at(row.start_us)
+        if silence is not None and silence.is_over(row.recheck_us, row.start_us):
+            yield row.start_us
