@@ -49,6 +49,10 @@ LINES ?= 1000000
 campaign: $(VENV)/installed ## Kill collectors with -9 under load, then compare (KILLS, LINES, ARGS)
 	@$(PY) -m tests.campaign --kills $(KILLS) --lines $(LINES) $(ARGS)
 
+.PHONY: simulate-incidents
+simulate-incidents: $(VENV)/installed ## Simulate months of traffic: false incidents, time to detect drifts (minutes; ARGS)
+	@$(PY) -m tests.incident_month $(ARGS)
+
 .PHONY: test-faults
 test-faults: $(VENV)/installed ## Have brokers and databases fail in every way; what takes long (minutes)
 	@$(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal -m slow $(FAULTS) $(ARGS)

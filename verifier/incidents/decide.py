@@ -32,7 +32,7 @@ the drift had been at least that large."""
 GREW_FACTOR: Final = 3.0
 """So many times the share that was told is news."""
 GREW_MIN: Final = 20
-"""At least so many must have drifted since, or the share is chance."""
+"""At least so many must have drifted, or their share is chance."""
 GREW_WAIT_US: Final = 300_000_000
 """So long a notification holds, whatever happens; but not for a rise to critical."""
 _RANK: Final = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
@@ -93,7 +93,7 @@ def _watched(drift: Drift, sample: Sample, rule: KindRule) -> Drift:
     # A watch is about one share: another one begins anew.
     watch = drift.watch if drift.share == sample.share else Watch()
     watch = watched(watch, sample, rule.alarms_a_year)
-    return msgspec.structs.replace(drift, watch=watch, share=sample.share)
+    return Drift(watch=watch, share=sample.share) if watch.tracks else Drift()
 
 
 def _opened(drift: Drift, now: Now, rule: KindRule) -> Drift:
@@ -110,8 +110,8 @@ def _opened(drift: Drift, now: Now, rule: KindRule) -> Drift:
         last_us=found.decided_us,
         bad=found.events,
         total=found.trials,
-        since_bad=found.events,
-        since_total=found.trials,
+        recent_bad=found.events,
+        recent_total=found.trials,
     )
     return Drift(open=opened, share=drift.share)
 
@@ -129,13 +129,21 @@ def _counted(known: Open, new: Sample, rule: KindRule) -> Open:
         total=known.total + new.total,
         lost=known.lost + new.lost,
         control=known.control + new.control,
-        since_bad=known.since_bad + new.bad,
-        since_total=known.since_total + new.total,
+        **_recent(known, new),
     )
     if not new.total:
         return counted
     calm, severity = _calmer(counted, new), _worst(rule, counted)
     return msgspec.structs.replace(counted, calm=calm, severity=severity)
+
+
+def _recent(known: Open, new: Sample) -> dict[str, float]:
+    """The latest share: of this window, or of windows that are forgotten by and by."""
+    if new.bad >= GREW_MIN:
+        return {"recent_bad": new.bad, "recent_total": new.total}
+    bad, total = known.recent_bad + new.bad, known.recent_total + new.total
+    fades = 0.5 if bad >= 2 * GREW_MIN else 1.0
+    return {"recent_bad": bad * fades, "recent_total": total * fades}
 
 
 def _corrected(known: Open, one: Corrected) -> Open:
@@ -149,8 +157,6 @@ def _corrected(known: Open, one: Corrected) -> Open:
         total=max(0, known.total + new.total - old.total),
         lost=max(0, known.lost + new.lost - old.lost),
         control=max(0, known.control + new.control - old.control),
-        since_bad=max(0, known.since_bad + new.bad - old.bad),
-        since_total=max(0, known.since_total + new.total - old.total),
     )
 
 
@@ -188,10 +194,10 @@ def _severity(rule: KindRule, share: float) -> Severity:
 
 
 def _worst(rule: KindRule, known: Open) -> Severity:
-    """It rises with the share since the last notification, and never falls while open."""
-    if known.since_bad < GREW_MIN:
+    """It rises with the latest share, and never falls while open."""
+    if known.recent_bad < GREW_MIN:
         return known.severity
-    found = _severity(rule, known.since_bad / max(1, known.since_total))
+    found = _severity(rule, recent_share(known))
     return max(known.severity, found, key=lambda one: _RANK[one])
 
 
@@ -205,18 +211,14 @@ def _told(
     reason = None if known is None or silenced else _news(known, now, rule)
     if known is None or reason is None:
         return drift, None
-    told = Told(at_us=now.wall_us, severity=known.severity, size=size_since(known))
-    after = msgspec.structs.replace(
-        known, told=told, sequence=known.sequence + 1, since_bad=0, since_total=0
-    )
+    told = Told(at_us=now.wall_us, severity=known.severity, size=recent_share(known))
+    after = msgspec.structs.replace(known, told=told, sequence=known.sequence + 1)
     return msgspec.structs.replace(drift, open=after), reason
 
 
-def size_since(known: Open) -> float:
-    """The share of drift since the last notification, or since ever where nothing came since."""
-    if known.since_total:
-        return known.since_bad / known.since_total
-    return known.bad / max(1, known.total)
+def recent_share(known: Open) -> float:
+    """The share that drifts, lately."""
+    return known.recent_bad / max(1.0, known.recent_total)
 
 
 def _news(known: Open, now: Now, rule: KindRule) -> NotifyReason | None:
@@ -226,7 +228,8 @@ def _news(known: Open, now: Now, rule: KindRule) -> NotifyReason | None:
     if _RANK[known.severity] > _RANK[told.severity]:
         return NotifyReason.GREW
     age_us = now.wall_us - told.at_us
-    grew = known.since_bad >= GREW_MIN and size_since(known) >= GREW_FACTOR * told.size
+    enough = known.recent_bad >= GREW_MIN
+    grew = enough and recent_share(known) >= GREW_FACTOR * told.size
     if grew and age_us >= GREW_WAIT_US:
         return NotifyReason.GREW
     if rule.repeat_us and age_us >= rule.repeat_us:

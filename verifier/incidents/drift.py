@@ -61,8 +61,9 @@ class Open(msgspec.Struct, frozen=True, kw_only=True):
         total: Of how many.
         lost: Of the control group since then.
         control: Its size.
-        since_bad: How many drifted since the last notification.
-        since_total: Of how many.
+        recent_bad: How many drifted lately: of the last window with enough of them, or of as many
+            windows as it takes.
+        recent_total: Of how many.
         calm: How strongly windows say that it is over.
         told: What people know; None: nothing yet, it is silenced.
         resolved_us: When it ended, wall time; None: it goes on.
@@ -79,8 +80,8 @@ class Open(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     lost: int = 0
     control: int = 0
-    since_bad: int = 0
-    since_total: int = 0
+    recent_bad: float = 0.0
+    recent_total: float = 0.0
     calm: Calm = Calm()
     told: Told | None = None
     resolved_us: int | None = None

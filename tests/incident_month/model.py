@@ -1,0 +1,126 @@
+"""Windows of simulated traffic: what is lost, late, or drifts. Seeded; no I/O."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import msgspec
+
+from verifier.incidents.event import Kind
+from verifier.incidents.samples import WindowCounts
+
+WINDOW_S = 10
+GRACE_S = 30
+"""So long after its end a window settles."""
+DAY_S = 86_400
+SECOND_US = 1_000_000
+
+
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
+    """What is usual of a service.
+
+    Attributes:
+        a_second: Requests, by day and night on average; it varies threefold over a day.
+        senders_log: Whether client lines are there, which tell how many lines are lost.
+        loss: Share of lines lost in shipping, of each proxy alike.
+        late: Share of lines that are late.
+        late_s: By how much on average (exponential).
+        declared: Percentage of requests that are mirrored.
+    """
+
+    a_second: float
+    senders_log: bool = True
+    loss: float = 0.0001
+    late: float = 0.001
+    late_s: float = 20.0
+    declared: float = 100.0
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes wrong, from when on (s), in which share of the requests (0 to 1)."""
+
+    kind: Kind
+    share: float
+    from_s: int
+
+
+class Window(msgspec.Struct, frozen=True):
+    """A window when it begins to count, and what it says after its last late line."""
+
+    counted: WindowCounts
+    final: WindowCounts
+
+
+def draw(random: Random, trials: int, share: float) -> int:
+    """How many of independent trials succeed."""
+    if trials <= 0 or share <= 0:
+        return 0
+    if share >= 1:
+        return trials
+    if share > 0.5:
+        return trials - draw(random, trials, 1 - share)
+    mean = trials * share
+    if mean > 50:
+        drawn = round(random.gauss(mean, math.sqrt(mean * (1 - share))))
+        return min(trials, max(0, drawn))
+    # By the gaps between successes, which are geometric: costs by successes, not by trials.
+    count, place, step = 0, 0, math.log1p(-share)
+    while True:
+        place += int(math.log(1 - random.random()) / step) + 1
+        if place > trials:
+            return count
+        count += 1
+
+
+def window(
+    random: Random, traffic: Traffic, start_s: int, confirm_s: int, drift: Drift | None
+) -> Window:
+    """One window of traffic."""
+    wave = 1 + 0.5 * math.sin(2 * math.pi * start_s / DAY_S)
+    requests = draw(random, math.ceil(4 * traffic.a_second * WINDOW_S), wave / 4)
+    wrong = drift.share if drift is not None and start_s >= drift.from_s else 0.0
+    kind = drift.kind if wrong and drift is not None else None
+    owed = draw(random, requests, traffic.declared / 100)
+    if kind is Kind.PERCENTAGE:
+        owed -= draw(random, owed, wrong)
+    uncopied = draw(random, owed, wrong) if kind is Kind.MISSING else 0
+    lost = draw(random, owed - uncopied, traffic.loss)
+    # Lines that come after the window counts, but come.
+    too_late = traffic.late * math.exp(-(GRACE_S + confirm_s) / traffic.late_s)
+    late = draw(random, owed - uncopied - lost, too_late)
+    control = requests if traffic.senders_log else 0
+    missing = uncopied + lost if traffic.declared == 100 else 0
+    unverifiable = draw(random, requests, wrong) if kind in _UNVERIFIABLE else 0
+    final = WindowCounts(
+        start_us=start_s * SECOND_US,
+        size_us=WINDOW_S * SECOND_US,
+        declared=traffic.declared,
+        requests=requests,
+        matched=max(0, owed - uncopied - lost - unverifiable),
+        missing=missing,
+        unsampled=0 if traffic.declared == 100 else requests - owed + uncopied + lost,
+        unverifiable=unverifiable,
+        silent=unverifiable if kind is Kind.MIRROR_SILENT else 0,
+        undeclared=unverifiable if kind is Kind.UNDECLARED else 0,
+        duplicate=draw(random, owed, wrong) if kind is Kind.DUPLICATES else 0,
+        leak=draw(random, requests, wrong) if kind is Kind.LEAK else 0,
+        orphan=draw(random, owed, wrong) if kind is Kind.ORPHANS else 0,
+        control=control,
+        control_lost=draw(random, control, traffic.loss),
+        paired=owed,
+        status_differs=draw(random, owed, wrong) if kind is Kind.STATUS_DIVERGENCE else 0,
+    )
+    return Window(_before_late(final, late), final)
+
+
+_UNVERIFIABLE = (Kind.MIRROR_SILENT, Kind.EVIDENCE_HOLE, Kind.UNDECLARED)
+
+
+def _before_late(final: WindowCounts, late: int) -> WindowCounts:
+    """The window without its late copies."""
+    if not late:
+        return final
+    name = "missing" if final.declared == 100 else "unsampled"
+    changed = {"matched": final.matched - late, name: getattr(final, name) + late}
+    return msgspec.structs.replace(final, **changed)

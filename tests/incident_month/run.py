@@ -1,0 +1,100 @@
+"""Feeds simulated windows to the real decisions."""
+
+from __future__ import annotations
+
+from random import Random
+
+import msgspec
+
+from collector.observation import Destination
+from tests.incident_month.model import DAY_S, GRACE_S, SECOND_US, WINDOW_S, Drift, Traffic, window
+from verifier.incidents.decide import Corrected, decide
+from verifier.incidents.drift import Drift as State
+from verifier.incidents.drift import Now
+from verifier.incidents.event import Kind, NotifyReason
+from verifier.incidents.kinds import POLICY_KINDS
+from verifier.incidents.rules import TellRules, policy_rules
+from verifier.incidents.samples import samples
+from verifier.policies.model import Mirror, Policy, Weighted
+
+_HOST = "forecast.weather.svc.cluster.local"
+_LATER = 6
+"""After so many windows the late lines of one are there."""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """A notification: when, in seconds of simulated time, of which kind, and why."""
+
+    at_s: int
+    kind: Kind
+    reason: NotifyReason
+
+
+def simulate(
+    seed: int,
+    traffic: Traffic,
+    seconds: int,
+    *,
+    drift: Drift | None = None,
+    until_told: bool = False,
+    rules: TellRules | None = None,
+) -> list[Told]:
+    """What is told of a stretch of traffic.
+
+    Args:
+        seed: Of all that is drawn.
+        traffic: What is usual.
+        seconds: How long.
+        drift: What goes wrong.
+        until_told: Whether to stop at the first notification about the drift.
+        rules: How it is told; None: by default.
+    """
+    tell = rules or TellRules()
+    mirror = Mirror(Destination(_HOST, "v1"), traffic.declared)
+    live = Weighted(Destination(_HOST, "v2"), 100)
+    own = policy_rules(tell, Policy(name="a/b", hosts=(_HOST,), live=(live,), mirrors=(mirror,)))
+    random, states, told = Random(seed), dict.fromkeys(POLICY_KINDS, State()), []
+    kinds = [kind for kind in POLICY_KINDS if kind is not Kind.LINT]
+    confirm_s = tell.confirm_us // SECOND_US
+    late: dict[int, dict[Kind, Corrected]] = {}
+    for number in range(seconds // WINDOW_S):
+        start_s = number * WINDOW_S
+        found = window(random, traffic, start_s, confirm_s, drift)
+        new = samples(found.counted, own)
+        if found.counted != found.final:
+            after = samples(found.final, own)
+            pairs = {kind: Corrected(new[kind], after[kind]) for kind in new.keys() & after.keys()}
+            late[number + _LATER] = pairs
+        corrections = late.pop(number, {})
+        end_s = start_s + WINDOW_S
+        at_s = end_s + GRACE_S + confirm_s
+        now = Now(end_s * SECOND_US, at_s * SECOND_US)
+        for kind in kinds:
+            given = (new[kind],) if kind in new else ()
+            changed = (corrections[kind],) if kind in corrections else ()
+            state, reason = decide(states[kind], given, changed, now, own[kind])
+            over = state.open is not None and state.open.resolved_us is not None
+            states[kind] = State() if over else state
+            if reason is not None:
+                told.append(Told(at_s, kind, reason))
+                if until_told and drift is not None and kind is drift.kind:
+                    return told
+    return told
+
+
+def months(seeds: range, traffic: Traffic, days: int) -> tuple[int, int]:
+    """False incidents of healthy stretches of time, and how many of them were taken back."""
+    told = [one for seed in seeds for one in simulate(seed, traffic, days * DAY_S)]
+    first = sum(one.reason is NotifyReason.FIRST for one in told)
+    return first, sum(one.reason is NotifyReason.RESOLVED for one in told)
+
+
+def detection_s(seeds: range, traffic: Traffic, kind: Kind, share: float, days: int) -> list[int]:
+    """How long a drift goes untold, in seconds of event time, sorted; untold ones are left out."""
+    begin_s = 3600
+    found = []
+    for seed in seeds:
+        drift = Drift(kind=kind, share=share, from_s=begin_s)
+        told = simulate(seed, traffic, begin_s + days * DAY_S, drift=drift, until_told=True)
+        found += [one.at_s - begin_s for one in told if one.kind is kind]
+    return sorted(found)
