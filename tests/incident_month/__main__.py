@@ -6,8 +6,8 @@ import argparse
 from statistics import median
 
 from tests.incident_month.model import Traffic
-from tests.incident_month.run import detection_s, months
-from verifier.incidents.event import Kind
+from tests.incident_month.run import detection_s, months, simulate_answers
+from verifier.incidents.event import Kind, NotifyReason
 
 _SHARES = (0.001, 0.01, 1.0)
 _DRIFTS = (
@@ -15,6 +15,8 @@ _DRIFTS = (
     (Kind.LEAK, 100.0),
     (Kind.PERCENTAGE, 50.0),
     (Kind.STATUS_DIVERGENCE, 100.0),
+    (Kind.LATENCY_DIVERGENCE, 100.0),
+    (Kind.SIZE_DIVERGENCE, 100.0),
     (Kind.MIRROR_SILENT, 100.0),
     (Kind.EVIDENCE_HOLE, 100.0),
     (Kind.DUPLICATES, 100.0),
@@ -52,6 +54,10 @@ def healthy(days: int, seeds: range) -> None:
         total = days * len(seeds)
         million = traffic.a_second * total * 86_400 / 1e6
         say(f"| {name} | {total} | {million:,.0f} M | {first} |")
+    answers = [simulate_answers(seed, 1, days * 86_400) for seed in seeds]
+    first = sum(one.reason is NotifyReason.FIRST for told in answers for one in told)
+    total = days * len(seeds)
+    say(f"| answers compared, 1 a second | {total} | {total * 86_400 / 1e6:,.0f} M | {first} |")
 
 
 def detection(days: int, seeds: range, a_second: float) -> None:

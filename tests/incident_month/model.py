@@ -9,6 +9,7 @@ import msgspec
 
 from verifier.incidents.event import Kind
 from verifier.incidents.samples import WindowCounts
+from verifier.statistics.compare import Answer, Compared, Pair
 
 WINDOW_S = 10
 GRACE_S = 30
@@ -108,8 +109,6 @@ def window(
         orphan=draw(random, owed, wrong) if kind is Kind.ORPHANS else 0,
         control=control,
         control_lost=draw(random, control, traffic.loss),
-        paired=owed,
-        status_differs=draw(random, owed, wrong) if kind is Kind.STATUS_DIVERGENCE else 0,
     )
     return Window(_before_late(final, late), final)
 
@@ -124,3 +123,25 @@ def _before_late(final: WindowCounts, late: int) -> WindowCounts:
     name = "missing" if final.declared == 100 else "unsampled"
     changed = {"matched": final.matched - late, name: getattr(final, name) + late}
     return msgspec.structs.replace(final, **changed)
+
+
+def pairs(random: Random, count: int, kind: Kind | None, wrong: float) -> Compared:
+    """Answers of a sample of pairs: latencies and sizes vary, on both sides alike.
+
+    Args:
+        random: What draws.
+        count: How many pairs.
+        kind: Which divergence; None: there is none.
+        wrong: Share of copies that have it: a 500, three times the latency, twice the size.
+    """
+    found = Compared()
+    for _ in range(count):
+        ours = Answer(200, random.lognormvariate(3, 0.5), random.randint(500, 5_000))
+        hit = wrong > 0 and random.random() < wrong
+        code = 500 if hit and kind is Kind.STATUS_DIVERGENCE else 200
+        slower = 3.0 if hit and kind is Kind.LATENCY_DIVERGENCE else 1.0
+        larger = 2 if hit and kind is Kind.SIZE_DIVERGENCE else 1
+        took_ms = random.lognormvariate(3, 0.5) * slower
+        theirs = Answer(code, took_ms, ours.size * larger)
+        found.add(Pair(ours, theirs, random.choice(("v2-a", "v2-b"))))
+    return found

@@ -7,15 +7,29 @@ from random import Random
 import msgspec
 
 from collector.observation import Destination
-from tests.incident_month.model import DAY_S, GRACE_S, SECOND_US, WINDOW_S, Drift, Traffic, window
+from tests.incident_month.model import (
+    DAY_S,
+    GRACE_S,
+    SECOND_US,
+    WINDOW_S,
+    Drift,
+    Traffic,
+    pairs,
+    window,
+)
+from verifier.incidents.conditions import decide_condition
 from verifier.incidents.decide import Corrected, decide
+from verifier.incidents.divergence import LOOK_ERROR, LOOK_US, diverging
 from verifier.incidents.drift import Drift as State
 from verifier.incidents.drift import Now
 from verifier.incidents.event import Kind, NotifyReason
-from verifier.incidents.kinds import POLICY_KINDS
+from verifier.incidents.kinds import DIVERGENCES, POLICY_KINDS
 from verifier.incidents.rules import TellRules, policy_rules
 from verifier.incidents.samples import samples
 from verifier.policies.model import Mirror, Policy, Weighted
+from verifier.settle.answers import SAMPLE
+from verifier.statistics.compare import Compared
+from verifier.statistics.divergence import judge_endpoints
 
 _HOST = "forecast.weather.svc.cluster.local"
 _LATER = 6
@@ -54,7 +68,7 @@ def simulate(
     live = Weighted(Destination(_HOST, "v2"), 100)
     own = policy_rules(tell, Policy(name="a/b", hosts=(_HOST,), live=(live,), mirrors=(mirror,)))
     random, states, told = Random(seed), dict.fromkeys(POLICY_KINDS, State()), []
-    kinds = [kind for kind in POLICY_KINDS if kind is not Kind.LINT]
+    kinds = [kind for kind in POLICY_KINDS if kind is not Kind.LINT and kind not in DIVERGENCES]
     confirm_s = tell.confirm_us // SECOND_US
     late: dict[int, dict[Kind, Corrected]] = {}
     for number in range(seconds // WINDOW_S):
@@ -82,6 +96,38 @@ def simulate(
     return told
 
 
+def simulate_answers(
+    seed: int, a_second: float, seconds: int, drift: Drift | None = None
+) -> list[Told]:
+    """What is told of how answers differ; at most until the drift is told."""
+    random = Random(seed)
+    states = dict.fromkeys(DIVERGENCES, State())
+    rules = policy_rules(TellRules(), Policy(name="a/b", hosts=(), live=()))
+    look_s, told, hour = LOOK_US // SECOND_US, [], Compared()
+    sampled = round(min(a_second * WINDOW_S, SAMPLE) * look_s / WINDOW_S)
+    for at_s in range(look_s, seconds + 1, look_s):
+        wrong = drift.share if drift is not None and at_s > drift.from_s else 0.0
+        hour.merge(pairs(random, sampled, drift.kind if drift else None, wrong))
+        found = diverging(judge_endpoints({"GET /": hour}, None, LOOK_ERROR), 0)
+        for kind, state in states.items():
+            holds = found[kind].condition if kind in found else None
+            now = Now(at_s * SECOND_US, at_s * SECOND_US)
+            state, reason = decide_condition(state, holds, now, rules[kind])
+            states[kind] = State() if state.open and state.open.resolved_us else state
+            if reason is not None:
+                told.append(Told(at_s + GRACE_S + rules_confirm_s(), kind, reason))
+                if drift is not None and kind is drift.kind:
+                    return told
+        if at_s % 3600 == 0:
+            hour = Compared()
+    return told
+
+
+def rules_confirm_s() -> int:
+    """So long after it is settled a window counts."""
+    return TellRules().confirm_us // SECOND_US
+
+
 def months(seeds: range, traffic: Traffic, days: int) -> tuple[int, int]:
     """False incidents of healthy stretches of time, and how many of them were taken back."""
     told = [one for seed in seeds for one in simulate(seed, traffic, days * DAY_S)]
@@ -95,6 +141,10 @@ def detection_s(seeds: range, traffic: Traffic, kind: Kind, share: float, days: 
     found = []
     for seed in seeds:
         drift = Drift(kind=kind, share=share, from_s=begin_s)
-        told = simulate(seed, traffic, begin_s + days * DAY_S, drift=drift, until_told=True)
+        until_s = begin_s + days * DAY_S
+        if kind in DIVERGENCES:
+            told = simulate_answers(seed, traffic.a_second, until_s, drift)
+        else:
+            told = simulate(seed, traffic, until_s, drift=drift, until_told=True)
         found += [one.at_s - begin_s for one in told if one.kind is kind]
     return sorted(found)

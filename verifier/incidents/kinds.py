@@ -44,6 +44,7 @@ SHIPPING_LOSS: Final = 0.0002
 hundred thousand are usual, and the control group tells when it is more."""
 
 _MINUTE_US: Final = 60 * SECOND_US
+_HOUR_US: Final = 60 * _MINUTE_US
 
 
 def _of_policy(
@@ -55,11 +56,13 @@ def _of_policy(
     meaning: str,
     *,
     for_us: int = 2 * _MINUTE_US,
+    clear_us: int = 2 * _MINUTE_US,
     critical_share: float | None = None,
 ) -> KindSpec:
     return KindSpec(
         kind=kind, title=title, bad=counted[0], base=counted[1], threshold=threshold,
-        for_us=for_us, severity=severity, critical_share=critical_share, meaning=meaning,
+        for_us=for_us, clear_us=clear_us, severity=severity, critical_share=critical_share,
+        meaning=meaning,
     )  # fmt: skip
 
 
@@ -80,19 +83,19 @@ _POLICY_KINDS: Final = (
         meaning="the share of copied requests is not the declared percentage (below 100 %)",
     ),
     _of_policy(
-        Kind.STATUS_DIVERGENCE, "the mirror answers differently", ("differ", "pairs"),
-        0.01, Severity.WARNING, for_us=5 * _MINUTE_US,
-        meaning="the mirror's status differs from the primary's",
+        Kind.STATUS_DIVERGENCE, "the mirror answers with other statuses", ("differ", "pairs"),
+        None, Severity.WARNING, for_us=0, clear_us=_HOUR_US,
+        meaning="the class of the status differs by more than noise at an endpoint, or at all",
     ),
     _of_policy(
         Kind.LATENCY_DIVERGENCE, "the mirror is slower or faster", ("differ", "pairs"),
-        0.01, Severity.WARNING, for_us=5 * _MINUTE_US,
-        meaning="the mirror's latency differs from the primary's",
+        None, Severity.WARNING, for_us=0, clear_us=_HOUR_US,
+        meaning="the latency differs by more than noise at an endpoint, or at all",
     ),
     _of_policy(
-        Kind.SIZE_DIVERGENCE, "the mirror's responses have other sizes", ("differ", "pairs"),
-        0.01, Severity.WARNING, for_us=5 * _MINUTE_US,
-        meaning="the size of the mirror's responses differs from the primary's",
+        Kind.SIZE_DIVERGENCE, "the mirror's answers have other sizes", ("differ", "pairs"),
+        None, Severity.WARNING, for_us=0, clear_us=_HOUR_US,
+        meaning="the size of the answers differs by more than noise at an endpoint, or at all",
     ),
     _of_policy(
         Kind.MIRROR_SILENT, "a mirror has never logged", ("unverifiable", "requests"),
@@ -140,7 +143,7 @@ _PIPELINE_KINDS: Final = (
     ),
     KindSpec(
         kind=Kind.GAP, title="records were passed over", bad="records", base="gaps",
-        threshold=None, for_us=0, clear_us=60 * _MINUTE_US, severity=Severity.WARNING,
+        threshold=None, for_us=0, clear_us=_HOUR_US, severity=Severity.WARNING,
         meaning="records were passed over unread, within the last hour",
     ),
     KindSpec(
@@ -159,6 +162,14 @@ _PIPELINE_KINDS: Final = (
 SPECS: Final = {spec.kind: spec for spec in (*_POLICY_KINDS, *_PIPELINE_KINDS)}
 POLICY_KINDS: Final = tuple(spec.kind for spec in _POLICY_KINDS)
 PIPELINE_KINDS: Final = tuple(spec.kind for spec in _PIPELINE_KINDS)
+
+
+DIVERGENCES: Final = {
+    Kind.STATUS_DIVERGENCE: "status",
+    Kind.LATENCY_DIVERGENCE: "latency",
+    Kind.SIZE_DIVERGENCE: "size",
+}
+"""What is compared, in the words of `verifier.statistics.compare`."""
 
 
 class KindRule(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,8 +40,6 @@ class WindowCounts(msgspec.Struct, frozen=True, kw_only=True):
     ambiguous: int = 0
     control: int = 0
     control_lost: int = 0
-    paired: int = 0
-    status_differs: int = 0
     silent: int = 0
     undeclared: int = 0
 
@@ -82,7 +80,6 @@ def _shares_of(c: WindowCounts) -> dict[Kind, tuple[int, int]]:
     return {
         Kind.MISSING: (c.missing, c.matched + c.missing),
         Kind.LEAK: (c.leak, c.requests),
-        Kind.STATUS_DIVERGENCE: (c.status_differs, c.paired),
         Kind.MIRROR_SILENT: (c.silent, seen),
         Kind.EVIDENCE_HOLE: (doubtful + c.ambiguous, seen),
         Kind.DUPLICATES: (c.duplicate, c.matched),

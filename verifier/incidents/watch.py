@@ -16,9 +16,10 @@ from verifier.incidents import store
 from verifier.incidents.book import Book
 from verifier.incidents.conditions import Condition, decide_condition
 from verifier.incidents.decide import Corrected, decide
+from verifier.incidents.divergence import divergences, is_due
 from verifier.incidents.drift import Drift, Now
 from verifier.incidents.event import Event, Kind
-from verifier.incidents.kinds import PIPELINE_KINDS, POLICY_KINDS, KindRule
+from verifier.incidents.kinds import DIVERGENCES, PIPELINE_KINDS, POLICY_KINDS, KindRule
 from verifier.incidents.pipeline import Trouble, troubles, unreadable
 from verifier.incidents.rules import TellRules, pipeline_rule, policy_rules
 from verifier.incidents.samples import WindowCounts, samples
@@ -31,6 +32,8 @@ from verifier.settle.watermark import FOREVER_US
 _PIPELINE_EVERY_US: Final = 5_000_000
 """How often the pipeline is looked at; its conditions last for minutes."""
 _PIPELINE: Final = ""
+_CONDITIONS: Final = frozenset((Kind.LINT, *DIVERGENCES))
+"""Kinds of policies that hold or do not; of the others, windows say a share."""
 
 
 class Watcher:
@@ -98,17 +101,12 @@ class _Turn:
         to_us = self._countable_us(name)
         new, corrected, event_us = self._samples(name, rules, to_us)
         now = Now(event_us, self._now_us)
+        looked = self._look(name, version, event_us)
         for kind in POLICY_KINDS:
             key = (name, kind)
             before = self._states.get(key, Drift())
             silenced = store.is_silenced(self._silences, key)
-            detail = ""
-            if kind is Kind.LINT:
-                lints = _errors(version)
-                holds = Condition(len(lints), version.from_us) if lints and version else None
-                after, reason = decide_condition(before, holds, now, rules[kind], silenced=silenced)
-                detail = "; ".join(lints[:1])
-            else:
+            if kind not in _CONDITIONS:
                 after, reason = decide(
                     before,
                     new.get(kind, ()),
@@ -117,7 +115,24 @@ class _Turn:
                     rules[kind],
                     silenced=silenced,
                 )
-            self._book.keep(key, before, after, reason, version=version, detail=detail)
+                self._book.keep(key, before, after, reason, version=version)
+            elif kind in looked or not rules[kind].enabled:
+                trouble = looked.get(kind)
+                holds = trouble.condition if trouble else None
+                after, reason = decide_condition(before, holds, now, rules[kind], silenced=silenced)
+                detail = trouble.detail if trouble else ""
+                self._book.keep(key, before, after, reason, version=version, detail=detail)
+
+    def _look(
+        self, name: str, version: Version | None, counted_us: int
+    ) -> dict[Kind, Trouble | None]:
+        """The conditions that were looked at, and what holds of them."""
+        looked: dict[Kind, Trouble | None] = {Kind.LINT: _lints(version)}
+        from_us = self._cursors.get(name)
+        if from_us is not None and is_due(from_us, counted_us):
+            found = divergences(self._connection, name, counted_us)
+            looked |= {kind: found.get(kind) for kind in DIVERGENCES}
+        return looked
 
     def _version(self, name: str) -> Version | None:
         """The version in force, where it has a mirror."""
@@ -204,8 +219,9 @@ class _Turn:
             self._book.keep(key, before, after, reason, detail=trouble.detail if trouble else "")
 
 
-def _errors(version: Version | None) -> list[str]:
+def _lints(version: Version | None) -> Trouble | None:
     """The errors that lint finds in the version in force."""
     if version is None:
-        return []
-    return [one.message for one in version.policy.lints if one.severity == "error"]
+        return None
+    errors = [one.message for one in version.policy.lints if one.severity == "error"]
+    return Trouble(Condition(len(errors), version.from_us), errors[0]) if errors else None
