@@ -32,8 +32,8 @@ OTHERS = [
     ("found", "code", "words"),
     [
         (facts(20, sender="web-c"), CauseCode.SENDER, "sent by web-c"),
-        (facts(9, path="/maps", sender=""), CauseCode.PATH, "path /maps"),
-        (facts(9, method="PUT", path="", sender=""), CauseCode.METHOD, "method PUT"),
+        (facts(9, path="/maps", sender="", primary="", method=""), CauseCode.PATH, "path /maps"),
+        (facts(9, method="PUT", path="", sender="", primary=""), CauseCode.METHOD, "method PUT"),
         (facts(9, primary="v2-c", path="", sender="", method=""), CauseCode.PRIMARY_POD, "v2-c"),
         (facts(9, size_bytes=5_000_000), CauseCode.LARGE_BODIES, "above 1 MiB"),
         (facts(4, sender="web-c"), CauseCode.NONE, ""),
