@@ -73,6 +73,12 @@ fuzz: $(VENV)/installed ## Look for input that breaks reading, with atheris (SEC
 test-shippers: $(VENV)/installed .shippers/otelcol ## Read from Apache Kafka what real shippers send there (rsyslog, OpenTelemetry)
 	@$(PY) -m tests.servers $(PY) -m pytest -m slow tests/shippers $(ARGS)
 
+.PHONY: test-alertmanager
+test-alertmanager: $(VENV)/installed ## Send to the real Alertmanager (Debian: prometheus-alertmanager)
+	@if command -v prometheus-alertmanager >/dev/null; then \
+		$(PY) -m pytest -m slow tests/integration/test_alertmanager.py $(ARGS); \
+	else echo "make: no prometheus-alertmanager here: its tests are left out" >&2; fi
+
 .PHONY: lint
 lint: $(VENV)/installed ## Check style, types and the direction of imports
 	$(PY) -m ruff check

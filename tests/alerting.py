@@ -19,7 +19,7 @@ from verifier.alerts.deliver import Deliverer, Parts
 from verifier.alerts.endpoints import Endpoint, of_settings
 from verifier.alerts.lines import Lines
 from verifier.alerts.outbox import enqueue
-from verifier.alerts.senders import Senders
+from verifier.alerts.senders import Sender, Senders
 from verifier.alerts.tables import alert_endpoint, alert_message
 from verifier.incidents.event import Event
 from verifier.settle.lease import database_now_us
@@ -47,12 +47,19 @@ class Time:
                 self.ahead_us += max(0, max(next_us, hold_us) - self(connection))
 
 
-def make_endpoint(name: str, url: str, **more: Any) -> Endpoint:
+def make_endpoint(name: str, url: str | None, **more: Any) -> Endpoint:
     """A receiver on this machine."""
     given = {"name": name, "form": "standard-webhooks", "url": url, "secret": SECRET}
     own = {**given, "allow_http": True, "allow_private": True, **more}
     (found,) = of_settings(EndpointSettings.model_validate(own))
     return found
+
+
+def sender(form: str, url: str | None, **more: Any) -> Sender:
+    """What sends to a receiver of a form."""
+    secret = SECRET if form in ("standard-webhooks", "pagerduty") else None
+    endpoint = make_endpoint("a", url, **{"form": form, "secret": secret, **more})
+    return Senders(SystemClock(), Lines(), source="tests").sender(endpoint)
 
 
 def make_deliverer(

@@ -10,6 +10,10 @@ import pytest
 from sqlalchemy import Engine, insert, select
 
 from collector.db.engine import open_engine, writing
+from collector.db.partitions import Partitions
+from collector.service.maintenance import Maintenance
+from collector.settings.retention import RetentionSettings
+from tests.clocks import HandClock
 from tests.events import OPENED_US, make_event, resolved
 from verifier.alerts.claims import Claim, claim, due, held_up, hurry
 from verifier.alerts.forms.alertmanager import REPEAT
@@ -20,6 +24,7 @@ from verifier.alerts.repeat import Repeat
 from verifier.alerts.schedule import TRIPS_AT
 from verifier.alerts.tables import alert_endpoint, alert_message
 from verifier.incidents.event import Event, Kind, Severity
+from verifier.retention import ages
 
 pytestmark = pytest.mark.integration
 NOW = OPENED_US
@@ -421,3 +426,25 @@ def test_a_test_is_not_told_again(engine: Engine) -> None:
     tell(engine, make_event(test=True))
 
     assert end(engine, took(engine), OK, NOW, REPEAT) is State.DELIVERED
+
+
+# --- what is kept
+
+
+def test_messages_go_some_time_after_they_ended(engine: Engine) -> None:
+    """What is still to be sent stays, however old it is."""
+    declare(engine, "a")
+    tell(engine, make_event())
+    tell(engine, make_event(incident_id=8))
+    end(engine, took(engine))
+
+    def keep(days: float) -> int:
+        own = RetentionSettings(alerts_days=10)
+        clock = HandClock(NOW + round(days * 86_400 * S))
+        Partitions(engine, "day").cover(clock.now_us())
+        return Maintenance(engine, clock, ages(own), "day").once().dropped["alert_message"]
+
+    assert keep(9.9) == 0
+    assert keep(10.1) == 1
+    assert keep(1_000) == 0
+    assert [row.state for row in rows(engine)] == ["pending"]

@@ -1,40 +1,20 @@
-"""Every form is taken by what is real here: Alertmanager, the forward protocol, standard output."""
+"""Every form is sent and its answer understood: by HTTP, the forward protocol, standard output."""
 
 from __future__ import annotations
 
 import json
 import socket
 import sys
-import time
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
-from collector.clock import SystemClock
-from collector.settings.alerts import EndpointSettings
+from tests.alerting import sender
 from tests.events import OPENED_US, make_event, resolved
 from tests.fluentd import ForwardServer
-from tests.servers.alertmanager import PROGRAM, alertmanager, alerts_of, is_installed
-from verifier.alerts.endpoints import of_settings
 from verifier.alerts.forms import HTTP_FORMS
-from verifier.alerts.lines import Lines
 from verifier.alerts.outcome import Outcome, Result
-from verifier.alerts.senders import Sender, Senders
-from verifier.alerts.trial import trial_events
 from verifier.demo.receiver import Answer, Receiver
-
-SECRET = "whsec_" + "A" * 32
-
-
-def sender(form: str, url: str | None, **more: Any) -> Sender:
-    """What sends to an endpoint with these settings."""
-    given = {"name": "a", "form": form, "url": url, "allow_http": True, "allow_private": True}
-    if form in ("standard-webhooks", "pagerduty"):
-        given["secret"] = SECRET
-    own = EndpointSettings.model_validate({**given, **more})
-    (endpoint,) = of_settings(own)
-    return Senders(SystemClock(), Lines(), source="tests").sender(endpoint)
 
 
 def answer_of(form: str) -> Answer:
@@ -120,50 +100,3 @@ def test_a_closed_standard_output_is_a_failure(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys, "stdout", Closed())
 
     assert sender("stdout", None)(make_event()).reason == "cannot write: Broken pipe"
-
-
-# --- Alertmanager
-
-
-@pytest.mark.skipif(not is_installed(), reason=f"{PROGRAM} is not installed (a Debian package)")
-def test_alertmanager_takes_alerts_repetitions_and_resolutions() -> None:
-    """One alert while the incident lasts; then its own webhook says that it is resolved."""
-    now_us = time.time_ns() // 1000
-    opened = make_event(opened_us=now_us - 60_000_000)
-    with Receiver() as hook, alertmanager(hook.url) as url:
-        send = sender("alertmanager", url)
-        assert send(opened).outcome is Outcome.DELIVERED
-        (first,) = alerts_of(url)
-        assert send(opened).outcome is Outcome.DELIVERED  # a repetition
-        (again,) = alerts_of(url)
-        told = hook.wait_for(1)[0].json
-        ended = resolved(opened_us=opened.opened_us, resolved_us=time.time_ns() // 1000)
-        assert send(ended).outcome is Outcome.DELIVERED
-        last = hook.wait_for(2)[-1].json
-
-    assert first["labels"]["alertname"] == "MirrorproofMissing"
-    assert first["status"]["state"] == "active"
-    assert again["fingerprint"] == first["fingerprint"]
-    assert again["endsAt"] >= first["endsAt"]
-    assert (told["status"], last["status"]) == ("firing", "resolved")
-    ours = json.loads(HTTP_FORMS["alertmanager-webhook"].request(opened, *_nowhere()).body)
-    assert set(told) <= set(ours)  # what its webhooks get, those of our form get
-    assert set(told["alerts"][0]) <= set(ours["alerts"][0])
-
-
-@pytest.mark.skipif(not is_installed(), reason=f"{PROGRAM} is not installed (a Debian package)")
-def test_alertmanager_takes_a_test_and_its_resolution() -> None:
-    """Nothing stays open."""
-    with alertmanager() as url:
-        send = sender("alertmanager", url)
-        results = [send(event) for event in trial_events(time.time_ns() // 1000)]
-        left = alerts_of(url)
-
-    assert [result.outcome for result in results] == [Outcome.DELIVERED] * 2
-    assert left == []
-
-
-def _nowhere() -> tuple[Any, Any]:
-    from verifier.alerts.forms.form import About, Address
-
-    return Address(url="http://nowhere.invalid"), About()
