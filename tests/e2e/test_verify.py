@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -33,7 +35,11 @@ def command(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     with (folder / "errors").open("a") as errors:
         return subprocess.Popen(
             [sys.executable, "-m", "verifier", *arguments],
-            env={**environment, "MIRRORPROOF_DATABASE__URL": f"sqlite:///{folder}/mirrorproof.db"},
+            env={
+                **environment,
+                "MIRRORPROOF_DATABASE__URL": f"sqlite:///{folder}/mirrorproof.db",
+                "MIRRORPROOF_API__LISTEN": "127.0.0.1:0",
+            },
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -116,6 +122,7 @@ def test_up_collects_and_verifies_in_one_process(kafka: KafkaBroker, tmp_path: P
     ) as process:
         try:
             _wait_until(lambda: _settled(tmp_path) >= wanted["requests"])
+            told = _told_by_api(tmp_path)
             process.send_signal(signal.SIGTERM)
             output, _ = process.communicate(timeout=_TIMEOUT_S)
         finally:
@@ -125,6 +132,16 @@ def test_up_collects_and_verifies_in_one_process(kafka: KafkaBroker, tmp_path: P
     latest = {w["window_start"]: w for w in map(json.loads, output.splitlines())}
     missing = sum(window["verdicts"]["missing"] for window in latest.values())
     assert missing == wanted["verdicts"]["missing"]
+    assert told["verdicts"]["missing"] == missing
+
+
+def _told_by_api(folder: Path) -> Any:
+    """What the statement of all is, asked where `up` says that it answers."""
+    found = re.search(r"shows what it finds at (http://\S+)", (folder / "errors").read_text())
+    assert found is not None
+    url = f"{found[1]}/api/v1/statement?policy=weather/forecast-route&since=2020-01-01T00:00:00Z"
+    with urlopen(url, timeout=_TIMEOUT_S) as answer:
+        return json.load(answer)
 
 
 def test_up_with_wrong_arguments_starts_nothing(tmp_path: Path) -> None:

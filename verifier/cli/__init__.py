@@ -36,6 +36,7 @@ _COMMANDS: Final = (
     "format",
     "replay",
     "verify",
+    "up",
     "serve",
     "key",
     "collect",

@@ -1,11 +1,10 @@
-"""`mirrorproof verify` and `mirrorproof up`: settle windows, beside the collector or with it."""
+"""`mirrorproof verify`: settles windows beside the collectors."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +18,6 @@ from verifier.cli.collect import (
     record_policies,
     stop_on_signals,
 )
-from verifier.cli.format import FormatOption, format_override
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -55,20 +53,6 @@ Exit status: 0 ended by SIGTERM, or all is settled (--once), 2 wrong usage or da
   mirrorproof verify --database-url postgresql://mirrorproof@db/mirrorproof --policy vs.yaml
 
   mirrorproof verify --once --json
-"""
-
-_UP_HELP = """Collects and verifies in one process: all that is needed, on SQLite by default.
-
-The database is made and migrated; PostgreSQL only with --migrate. Ends as a whole when one part
-ends.
-
-Exit status: 0 ended by SIGTERM, 2 wrong usage, or a part failed.
-
-[b]Examples[/b]
-
-  mirrorproof up --bootstrap-servers kafka:9092 --topic istio-access-logs --policy vs.yaml
-
-  mirrorproof up --policy vs.yaml --database-url sqlite:////var/lib/mirrorproof/mirrorproof.db
 """
 
 
@@ -119,7 +103,7 @@ def total_line(total: Totals) -> str:
     )
 
 
-def _printer(*, as_json: bool, always: bool = False) -> Callable[[Settled], None]:
+def revision_printer(*, as_json: bool, always: bool = False) -> Callable[[Settled], None]:
     """Prints revisions: JSON lines, or lines for people, on a terminal only unless `always`."""
     if as_json:
         return lambda settled: typer.echo(json.dumps(window_json(settled), ensure_ascii=False))
@@ -141,7 +125,9 @@ def _print_totals(engine: Engine) -> None:
         typer.echo("nothing is settled")
 
 
-def _open(settings: Settings, policy: list[Path] | None, *, migrate: bool = False) -> Engine:
+def prepared_database(
+    settings: Settings, policy: list[Path] | None, *, migrate: bool = False
+) -> Engine:
     """The database, migrated where that may be done, with the policies recorded."""
     from collector.clock import SystemClock
     from collector.db.engine import check_connection, open_engine
@@ -159,7 +145,7 @@ def _open(settings: Settings, policy: list[Path] | None, *, migrate: bool = Fals
     return engine
 
 
-def _deliverer(settings: Settings, engine: Engine) -> Deliverer:
+def make_deliverer(settings: Settings, engine: Engine) -> Deliverer:
     """What sends alerts; its endpoints are known before anything is told."""
     from verifier.alerts import deliver
 
@@ -183,11 +169,11 @@ def verify(
 
     settings = load_settings(config, {"database": database_override(database_url)})
     stop = stop_on_signals()
-    engine = _open(settings, policy)
+    engine = prepared_database(settings, policy)
     try:
-        printer = _printer(as_json=as_json, always=once)
+        printer = revision_printer(as_json=as_json, always=once)
         verifier = build(settings, engine, on_settled=printer)
-        deliverer = _deliverer(settings, engine)
+        deliverer = make_deliverer(settings, engine)
         if once:
             verifier.settle_due()
             if not as_json:
@@ -201,58 +187,6 @@ def verify(
         engine.dispose()
 
 
-def up(
-    bootstrap_servers: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT,…", help="Kafka brokers to begin with."),
-    ] = None,
-    topic: Annotated[
-        list[str] | None, typer.Option(metavar="TOPIC", help="Topic to read; may be repeated.")
-    ] = None,
-    group: Annotated[str | None, typer.Option(help="Consumer group.")] = None,
-    partitions: Annotated[
-        str | None,
-        typer.Option(metavar="0-3,7", help="Read these partitions, without a consumer group."),
-    ] = None,
-    policy: PolicyOption = None,
-    access_log_format: FormatOption = None,
-    migrate: Annotated[bool, typer.Option("--migrate", help="Migrate PostgreSQL, too.")] = False,
-    as_json: JsonOption = False,
-    database_url: DatabaseOption = None,
-    config: ConfigOption = None,
-) -> None:
-    """Runs the command."""
-    from collector.service import app as collector_app
-    from verifier import retention
-    from verifier.app import build, run_together
-    from verifier.policy_files import watched
-
-    kafka: dict[str, object] = {
-        "bootstrap_servers": bootstrap_servers,
-        "topics": tuple(topic) if topic else None,
-        "group": group,
-        "partitions": partitions,
-    }
-    own = format_override(access_log_format)
-    overrides = {"kafka": kafka, "database": database_override(database_url), "collector": own}
-    settings = load_settings(config, overrides)
-    stop = stop_on_signals()
-    engine = _open(settings, policy, migrate=migrate)
-    try:
-        # Two engines: each part closes its own when it ends.
-        collector = collector_app.build(settings)
-        retention.start(settings, stop)
-        if policy:
-            watched.start(settings, policy, stop, partial(collector.health.warn, "policy_files"))
-        verifier = build(settings, engine, on_settled=_printer(as_json=as_json))
-        alerts = _deliverer(settings, engine)
-        parts = {"collector": collector.run, "verifier": verifier.run, "alerts": alerts.run}
-        run_together(parts, stop)
-    finally:
-        engine.dispose()
-
-
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this file."""
+    """Adds the command."""
     app.command("verify", help=_VERIFY_HELP)(verify)
-    app.command("up", help=_UP_HELP)(up)
