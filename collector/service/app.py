@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from threading import Event, Thread
@@ -44,6 +45,8 @@ from collector.sources.units import KafkaUnits
 _PATIENCE_S: Final = 5.0
 """For locks of others in the database; meanwhile nobody polls."""
 _EXIT_MEMORY: Final = 71
+_AHEAD: Final = 2
+"""Polls' worth of lines that are read while a transaction is under way."""
 
 
 def owner_name(settings: Settings) -> str:
@@ -103,7 +106,8 @@ class CollectorApp:
             can_be_careful=open_units is not None,
             on_begin=reader.forget,
         )
-        pending = Pending(engine, clock, make_writer(settings, engine), ownership)
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        pending = Pending(engine, clock, make_writer(settings, engine), ownership, self._aside)
         lag = LagCheck(
             engine,
             clock,
@@ -129,6 +133,7 @@ class CollectorApp:
                 watcher=watcher,
                 reader=reader,
                 poll_s=kafka.batch_wait_ms / 1000,
+                most_waiting=_AHEAD * kafka.batch_records,
                 careful=open_units
                 and CarefulReading(engine, clock, ownership, pending, reader, watcher, open_units),
                 start_timeout_s=kafka.start_timeout_s,
@@ -152,6 +157,7 @@ class CollectorApp:
             get_logger().error("out_of_memory", effect="the process ends, to be started again")
             os._exit(_EXIT_MEMORY)
         finally:
+            self._aside.shutdown()
             self._engine.dispose()
 
 

@@ -93,7 +93,7 @@ class CarefulReading:
 
     def _step(self, partition: Partition, held: Held, source: RecordSource) -> None:
         """Reads one unit, or passes it over, or is done."""
-        if self._pending.batches:
+        if self._pending:
             self._pending.write(source)
             return
         held.moved_s = self._clock.monotonic()

@@ -54,6 +54,13 @@ class Health:
         """What an operator should look at although all work is done, by name."""
         return dict(self._warnings)
 
+    def say(self, name: str, words: str) -> None:
+        """As `trouble`, or as `mend` where there are no words."""
+        if words:
+            self.trouble(name, words)
+        else:
+            self.mend(name)
+
     def silent_s(self) -> float:
         """How long ago the last step was, seconds."""
         return self._clock.monotonic() - self._beat_s

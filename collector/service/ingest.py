@@ -39,10 +39,9 @@ class Ingest:
         self._clock = parts.clock
         self._source: RecordSource | None = None
         self._paused = False
-        self._source_backoff = Backoff()
         self._source_failed_s = 0.0
+        self._source_backoff, self._database_backoff = Backoff(), Backoff()
         self._questions = Backoff()
-        self._database_backoff = Backoff()
         self._throttle = Throttle()
         self._log = get_logger(component="ingest")
         self._health = parts.health
@@ -60,27 +59,30 @@ class Ingest:
         try:
             while not stop.is_set():
                 self.turn(stop)
-        except MemoryError:
-            raise
-        except BaseException:
-            self._leave()
+        except BaseException as error:
+            if not isinstance(error, MemoryError):
+                self._leave()
             raise
         self._leave()
 
     def turn(self, stop: Event) -> None:
-        """One round: at most one poll and one transaction."""
-        self._health.beat()
+        """One round: at most one poll; what it brings is written while the next ones read."""
+        self._beat()
         source = self._source or self._connect(stop)
-        polled = None if source is None else self._poll(source, stop)
-        if source is None or polled is None:
+        if source is None or (polled := self._poll(source, stop)) is None:
             return
-        self._health.beat()
-        self._take_note(polled)
+        self._beat()
+        self._take_note(polled, source)
         self._read(polled, source)
         self._expire()
         if self._database_backoff.due(self._clock.monotonic()):
             self._work(source)
         self._tell()
+
+    def _beat(self) -> None:
+        """The loop goes on; but a write that never ends is a hang, too."""
+        if not self._parts.pending.is_writing:
+            self._health.beat()
 
     def _connect(self, stop: Event) -> RecordSource | None:
         try:
@@ -113,7 +115,7 @@ class Ingest:
         try:
             polled = source.poll(_POLL_AWAY_S if self._paused else self._parts.poll_s)
         except Undecodable as error:
-            self._suspect(error)
+            self._suspect(error, source)
             return None
         except (Retryable, Refused) as error:
             self._refuse_start(error)
@@ -125,9 +127,10 @@ class Ingest:
             self._health.mend("kafka_away")
         return polled
 
-    def _suspect(self, error: Undecodable) -> None:
+    def _suspect(self, error: Undecodable, source: RecordSource) -> None:
         """One of our partitions brings what cannot be unpacked: the next source reads carefully."""
         self._log.error("records_not_unpacked", error=str(error))
+        self._take_outcome(source)
         try:
             self._parts.ownership.suspect()
         except MirrorproofError as away:
@@ -157,6 +160,7 @@ class Ingest:
 
     def _replace_source(self) -> None:
         if self._source is not None:
+            self._take_outcome(self._source)
             self._log.warning("source_replaced")
             self._source.close()
         self._source, self._paused = None, False
@@ -165,7 +169,9 @@ class Ingest:
         self._parts.ownership.clear()
         self._parts.pending.drop_foreign()
 
-    def _take_note(self, polled: Polled) -> None:
+    def _take_note(self, polled: Polled, source: RecordSource) -> None:
+        if polled.revoked:
+            self._take_outcome(source)
         self._parts.ownership.announce(polled.assigned, polled.revoked, polled.broken)
         if polled.revoked:
             self._parts.pending.drop_foreign()
@@ -201,28 +207,44 @@ class Ingest:
     def _work(self, source: RecordSource) -> None:
         """Everything that needs the database, in an order that never skips a record."""
         parts = self._parts
+        pending, asks = parts.pending, parts.ask_database()
+        if not asks and pending.is_writing and pending.waiting() < parts.most_waiting:
+            return
         try:
-            written = parts.pending.write(source)
-            self.written_batches += len(written)
+            written = pending.write(source) if asks else pending.finish(source)
             self._health.beat()
-            parts.watcher.refresh()
-            self._ask(source)
+            if asks:
+                parts.watcher.refresh()
+                self._ask(source)
+            pending.begin()
+            if not pending.is_writing:
+                written |= pending.finish(source)
         except (Stuck, Outdated) as error:
             # Whoever was outdated learns the policies before it reads anything again.
             self._complain("source_stuck", error)
             self._replace_source()
-            return
         except Retryable as error:
-            self._database_backoff.failed(self._clock.monotonic())
-            self._complain("work_failed", error)
-            self._health.trouble("database_away", str(error))
-            self._set_paused(paused=True, source=source)
-            return
-        self._database_backoff.succeeded()
-        self._health.mend("database_away")
-        if self._source is source:
-            source.commit_hint(written)
-            self._set_paused(paused=parts.watcher.is_idle, source=source)
+            self._database_failed(error, source)
+        else:
+            self.written_batches += len(written)
+            self._database_backoff.succeeded()
+            self._health.mend("database_away")
+            if self._source is source:
+                source.commit_hint(written)
+                self._set_paused(paused=parts.watcher.is_idle, source=source)
+
+    def _take_outcome(self, source: RecordSource) -> None:
+        """Ends the write that is under way, before its partitions are anybody else's."""
+        try:
+            source.commit_hint(self._parts.pending.finish(source))
+        except (Retryable, Outdated) as error:
+            self._database_failed(error, source)
+
+    def _database_failed(self, error: MirrorproofError, source: RecordSource) -> None:
+        self._database_backoff.failed(self._clock.monotonic())
+        self._complain("work_failed", error)
+        self._health.trouble("database_away", str(error))
+        self._set_paused(paused=True, source=source)
 
     def _ask(self, source: RecordSource) -> None:
         """What needs both servers. Without the brokers' answers what came is written all the same.
@@ -256,13 +278,9 @@ class Ingest:
 
     def _tell(self) -> None:
         """What an operator has to know, for the probes."""
-        stopped, hopeless = self._parts.ownership.stopped, self._parts.lag.hopeless
-        words = "; ".join(f"{partition}: {why}" for partition, why in sorted(stopped.items()))
-        for name, found in (("partition_stopped", words), (STALLED, hopeless)):
-            if found:
-                self._health.trouble(name, found)
-            else:
-                self._health.mend(name)
+        stopped = sorted(self._parts.ownership.stopped.items())
+        self._health.say("partition_stopped", "; ".join(f"{one}: {why}" for one, why in stopped))
+        self._health.say(STALLED, self._parts.lag.hopeless)
 
     def _set_paused(self, *, paused: bool, source: RecordSource) -> None:
         if paused != self._paused:

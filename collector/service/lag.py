@@ -60,6 +60,10 @@ class LagCheck:
         self.lag: dict[Partition, int] = {}
         self.hopeless = ""
 
+    def is_due(self) -> bool:
+        """Whether it is time to ask again."""
+        return bool(self._ownership.held) and self._clock.monotonic() >= self._due_s
+
     def run(self, source: RecordSource, policy_version_id: int) -> bool:
         """Asks, when it is time, and writes down the answer. Returns whether it was time.
 
@@ -72,13 +76,12 @@ class LagCheck:
             Retryable: A server did not answer.
             UsageError: The database refuses us.
         """
-        now_s = self._clock.monotonic()
         held = self._ownership.held
         for partition in self._tries.keys() - held.keys():
             self._moved(partition)  # to somebody else
-        if now_s < self._due_s or not held:
+        if not self.is_due():
             return False
-        self._due_s = now_s + self._every_s
+        self._due_s = self._clock.monotonic() + self._every_s
         bounds = source.bounds(held)
         self._record(bounds)
         self.lag = {p: b.end - held[p].read_next for p, b in bounds.items() if p in held}

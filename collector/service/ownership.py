@@ -30,8 +30,8 @@ _LOOK_AGAIN_S: Final = 3.0
 """How often to look whether a partition that is set aside may be claimed again."""
 _SUSPECT: Final = 2
 """So many owners that vanished in a row may have died of what they read."""
-_CAREFUL: Final = 10_000
-"""Offsets: somewhere in what one poll brings they died."""
+_CAREFUL: Final = 30_000
+"""Offsets: somewhere in what is read ahead of the last commit they died."""
 _QUIET_US: Final = 60_000_000
 """An owner that wrote nothing for so long is gone; a living one writes every few seconds."""
 
@@ -115,6 +115,16 @@ class Ownership:
             self.forget(partition)
         self._waiting += [found for found in assigned if found not in self._waiting]
         self._broken.update({p: why for p, why in broken.items() if p in self.held})
+
+    def is_due(self) -> bool:
+        """Whether `settle`, or careful reading, has anything to do."""
+        return bool(
+            self._released
+            or self._broken
+            or self._waiting
+            or any(self._clock.monotonic() >= due_s for due_s in self._aside.values())
+            or any(held.careful_to for held in self.held.values())
+        )
 
     def forget(self, partition: Partition) -> None:
         """A partition is not ours any more; nothing may be written about it."""

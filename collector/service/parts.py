@@ -21,6 +21,7 @@ class Parts:
     """What the loop is made of; `collector.service.app` puts it together.
 
     Attributes:
+        most_waiting: Lines that may be read ahead of a transaction that is under way.
         start_timeout_s: How long the first opening of a source may take; 0: for ever.
     """
 
@@ -33,5 +34,11 @@ class Parts:
     watcher: Watcher
     reader: Reader
     poll_s: float
+    most_waiting: int
     careful: CarefulReading | None = None
     start_timeout_s: float = 0.0
+
+    def ask_database(self) -> bool:
+        """Whether anything but writing needs the database: what was read is written first, then."""
+        dues = self.watcher.is_due, self.ownership.is_due, self.lag.is_due
+        return not self.pending or any(due() for due in dues)

@@ -1,7 +1,13 @@
-"""Batches that are read and not yet written, until the database has them for certain."""
+"""Batches that are read and not yet written, until the database has them for certain.
+
+They are written on a thread of its own, so that reading goes on while the database works. One
+transaction is under way at a time, and nobody else uses the database meanwhile: whoever needs it
+takes the outcome first.
+"""
 
 from __future__ import annotations
 
+from concurrent.futures import Executor, Future
 from typing import Final
 
 from sqlalchemy import Engine
@@ -22,29 +28,68 @@ _MOST_REFUSED: Final = 100
 
 
 class Pending:
-    """Writes batches once, whatever becomes of the connection meanwhile."""
+    """Writes batches once, whatever becomes of the connection meanwhile.
 
-    def __init__(self, engine: Engine, clock: Clock, writer: Writer, ownership: Ownership) -> None:
+    Args:
+        engine: The database.
+        clock: Where the time comes from.
+        writer: Writes them.
+        ownership: Our partitions.
+        aside: Runs the writing; by one thread.
+
+    Attributes:
+        fenced_writes: How many writes hit a partition of somebody else.
+        totals: Of all that was written.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        writer: Writer,
+        ownership: Ownership,
+        aside: Executor,
+    ) -> None:
         self._engine = engine
         self._clock = clock
         self._writer = writer
         self._ownership = ownership
+        self._aside = aside
         self._log = get_logger(component="pending")
-        self.batches: list[Batch] = []
+        self._first: list[Batch] = []  # what is under way, or failed and is tried again
+        self._later: list[Batch] = []
+        self._under_way: Future[None] | None = None
         self.fenced_writes = 0
         self.totals = Totals()
 
+    def __bool__(self) -> bool:
+        """Whether there is anything that is not known to be written."""
+        return bool(self._first or self._later)
+
     def add(self, batch: Batch) -> None:
         """Takes a batch that follows the last one of its partition."""
-        self.batches.append(batch)
+        self._later.append(batch)
 
-    def drop_foreign(self) -> None:
-        """Drops what belongs to partitions that are not ours any more."""
-        held = self._ownership.held
-        self.batches = [batch for batch in self.batches if batch.partition in held]
+    def waiting(self) -> int:
+        """How many lines wait for their turn, besides those that are being written."""
+        return sum(batch.read for batch in self._later)
 
-    def write(self, source: RecordSource) -> dict[Partition, int]:
-        """Writes everything in one transaction.
+    @property
+    def is_writing(self) -> bool:
+        """Whether a transaction is under way: the database is not to be used by others."""
+        return self._under_way is not None and not self._under_way.done()
+
+    def begin(self) -> None:
+        """Has everything written from now on, unless a write's outcome is still to be taken."""
+        if self._under_way is not None:
+            return
+        if not self._first:
+            self._first, self._later = self._later, []
+        if self._first:
+            self._under_way = self._submit()
+
+    def finish(self, source: RecordSource) -> dict[Partition, int]:
+        """Waits for what is under way, and takes the outcome.
 
         Returns:
             The next offset of each partition that was written.
@@ -53,11 +98,36 @@ class Pending:
             Retryable, UsageError: The database; the batches are kept.
             Outdated: They are to be read again.
         """
-        if not self.batches:
+        if self._under_way is None:
             return {}
-        claims = {p: held.claim for p, held in self._ownership.held.items()}
         try:
-            self._writer.write(self.batches, claims, self._clock.now_us())
+            return self._take(self._under_way, source)
+        finally:
+            self._under_way = None
+            # What was set aside meanwhile is not ours any more.
+            self.drop_foreign()
+
+    def write(self, source: RecordSource) -> dict[Partition, int]:
+        """Writes everything, and waits for it. As `finish`, of all that was written."""
+        written = self.finish(source)
+        for _ in range(2):  # what failed before goes first, by itself
+            self.begin()
+            written |= self.finish(source)
+        return written
+
+    def drop_foreign(self) -> None:
+        """Drops what belongs to partitions that are not ours any more; nothing is under way."""
+        held = self._ownership.held
+        self._first = [batch for batch in self._first if batch.partition in held]
+        self._later = [batch for batch in self._later if batch.partition in held]
+
+    def _submit(self) -> Future[None]:
+        claims = {p: held.claim for p, held in self._ownership.held.items()}
+        return self._aside.submit(self._writer.write, self._first, claims, self._clock.now_us())
+
+    def _take(self, write: Future[None], source: RecordSource) -> dict[Partition, int]:
+        try:
+            write.result()
         except Fenced as error:
             self.fenced_writes += 1
             self._log.warning("write_fenced", error=str(error))
@@ -68,10 +138,10 @@ class Pending:
         return self._written(source)
 
     def _written(self, source: RecordSource) -> dict[Partition, int]:
-        written = {batch.partition: batch.to_offset for batch in self.batches}
-        stopped = {batch.partition: batch.stop_reason for batch in self.batches}
-        self._count(self.batches)
-        self.batches = []
+        written = {batch.partition: batch.to_offset for batch in self._first}
+        stopped = {batch.partition: batch.stop_reason for batch in self._first}
+        self._count(self._first)
+        self._first = []
         for partition, reason in stopped.items():
             if reason:
                 self._log.error("partition_stopped", partition=str(partition), reason=reason)
@@ -84,20 +154,20 @@ class Pending:
 
     def _sort_out(self, source: RecordSource) -> None:
         """After a fenced write: what is written already, what is somebody else's, what remains."""
-        last = {batch.partition: batch.to_offset for batch in self.batches}
+        last = {batch.partition: batch.to_offset for batch in self._first}
         try:
             with reading(self._engine) as connection:
                 found = {p: positions.standing(connection, p) for p in last}
         except SQLAlchemyError as error:
             raise as_our_error(error, self._engine.url) from error
-        first = {batch.partition: batch.from_offset for batch in reversed(self.batches)}
+        first = {batch.partition: batch.from_offset for batch in reversed(self._first)}
         for partition, to_offset in last.items():
             epoch = self._ownership.held[partition].claim.epoch
             if found[partition] == (epoch, to_offset):
                 # The commit went through and only its answer was lost.
                 self._log.info("write_was_done", partition=str(partition))
-                self._count([b for b in self.batches if b.partition == partition])
-                self.batches = [b for b in self.batches if b.partition != partition]
+                self._count([b for b in self._first if b.partition == partition])
+                self._first = [b for b in self._first if b.partition != partition]
             elif found[partition] == (epoch, first[partition]):
                 pass
             elif _went_back(found[partition], epoch, first[partition]):
@@ -117,35 +187,35 @@ class Pending:
         Where the fault is not in single rows, the partition stops: nothing may be skipped.
         """
         now_us = self._clock.now_us()
-        seen = [seen for batch in self.batches for seen in batch.seen]
+        seen = [seen for batch in self._first for seen in batch.seen]
         refused = self._writer.refused(seen, now_us, _MOST_REFUSED)
         if 0 < len(refused) <= _MOST_REFUSED:
             self._log.error("rows_refused", rows=len(refused), error=refused[0][1])
             self._quarantine(refused, now_us)
-            return self.write(source)
-        partitions = sorted({batch.partition for batch in self.batches})
+            return self._take(self._submit(), source)
+        partitions = sorted({batch.partition for batch in self._first})
         if len(partitions) == 1:
-            self.batches = []
             self._ownership.stop(partitions[0], str(error), source)
+            self._first = []
             return {}
         return self._write_one_by_one(partitions, source)
 
     def _write_one_by_one(
         self, partitions: list[Partition], source: RecordSource
     ) -> dict[Partition, int]:
-        batches, written = self.batches, dict[Partition, int]()
+        batches, written = self._first, dict[Partition, int]()
         for place, partition in enumerate(partitions):
-            self.batches = [one for one in batches if one.partition == partition]
+            self._first = [one for one in batches if one.partition == partition]
             try:
-                written |= self.write(source)
+                written |= self._take(self._submit(), source)
             finally:
                 later = partitions[place + 1 :]
-                self.batches += [one for one in batches if one.partition in later]
+                self._first += [one for one in batches if one.partition in later]
         return written
 
     def _quarantine(self, refused: list[tuple[Seen, str]], now_us: int) -> None:
         reasons = {id(seen): why for seen, why in refused}
-        for batch in self.batches:
+        for batch in self._first:
             for seen in batch.seen:
                 why = reasons.get(id(seen))
                 if why is not None:

@@ -39,11 +39,15 @@ class Watcher:
         """Whether there is no host to watch: nothing should be read then."""
         return not self.watch.hosts.hosts
 
+    def is_due(self) -> bool:
+        """Whether it is time to ask again."""
+        return self._hosts is None or self._clock.monotonic() >= self._due_s
+
     def refresh(self) -> None:
         """Asks again when it is time. Raises Retryable, UsageError: the database."""
-        now_s = self._clock.monotonic()
-        if self._hosts is not None and now_s < self._due_s:
+        if not self.is_due():
             return
+        now_s = self._clock.monotonic()
         try:
             with writing(self._engine) as connection:
                 now_us = self._clock.now_us()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from threading import Event
 
 import pytest
@@ -31,6 +32,7 @@ from collector.service.watcher import Watcher
 from collector.sources.protocol import Partition, RecordSource
 from collector.sources.unit import UnitReader
 from tests.clocks import HandClock
+from tests.executors import AtOnce
 from tests.lines import HOST, client_line
 from tests.memory_source import MemoryBroker, MemorySource
 
@@ -53,6 +55,7 @@ class TestBench:
         self.sources: list[MemorySource] = []
         self.number = 0
         self.health = Health(self.clock, hang_s=60.0)
+        self.aside: Executor = AtOnce()
 
     def add_policy(self, host: str = HOST) -> None:
         """Records a policy that watches a host."""
@@ -79,6 +82,7 @@ class TestBench:
         owner: str = "me",
         partitions: Sequence[Partition] = (P0, P1),
         start_timeout_s: float = 0.0,
+        most_waiting: int = 10_000,
         open_units: Callable[[Partition], UnitReader] | None = None,
         **writer: Writer,
     ) -> Ingest:
@@ -88,7 +92,7 @@ class TestBench:
         careful = open_units is not None
         ownership = Ownership(engine, clock, owner, can_be_careful=careful, on_begin=reader.forget)
         writes = writer.get("writer") or Writer(engine, Redactor())
-        pending = Pending(engine, clock, writes, ownership)
+        pending = Pending(engine, clock, writes, ownership, self.aside)
         lag = LagCheck(engine, clock, ownership, pending, every_s=5.0, stall_s=STALL_S)
         watcher = Watcher(engine, clock, owner, 3.0)
         return Ingest(
@@ -104,6 +108,7 @@ class TestBench:
                 watcher=watcher,
                 reader=reader,
                 poll_s=0.25,
+                most_waiting=most_waiting,
                 start_timeout_s=start_timeout_s,
             )
         )
