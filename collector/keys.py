@@ -91,6 +91,7 @@ def line_identity(log: AccessLog, line: str) -> int:
         A signed 64-bit number, which both databases can hold.
     """
     hasher = _lines.copy()
-    hasher.update(own_text(log, line).encode("utf-8", "replace"))
+    text = own_text(log, line) if log.stream_id else line
+    hasher.update(text.encode("utf-8", "replace"))
     number: int = _as_number(hasher.digest())[0]
     return number

@@ -18,6 +18,7 @@ from collector.envelopes.joining import Given, HeldPiece, Joiner, Place, identit
 from collector.envelopes.unwrap import unwrap
 from collector.formats.own_pod import writer_of
 from collector.formats.parse import Ignored, Quarantined, ReadLine, parse_line
+from collector.hosts import HostTable
 from collector.observation import observe
 from collector.poison import PoisonLimits, Toll
 from collector.records import AccessLog, Identity
@@ -90,7 +91,7 @@ class Reader:
         batch = Batch(partition, offset, offset, watch.policy_version_id)
         joiner = self._joiners.setdefault(partition, Joiner(read_line=self._parse))
         toll = self._tolls.setdefault(partition, Toll())
-        moment = _Moment(watch, joiner, self._identity_of(partition), 0, now_us)
+        moment = _Moment(watch.hosts, joiner, self._identity_of(partition), 0, now_us)
         counted = poison = 0
         for record in records:
             before = batch.read
@@ -134,23 +135,22 @@ class Reader:
         return batch if batch.unheld else None
 
     def _read_record(self, batch: Batch, record: Record, moment: _Moment) -> None:
-        identity, joiner = moment.identity, moment.joiner
+        identity, held = moment.identity, moment.joiner.held
         if record.headers or record.key:
             identity = paths.of_record(identity, record.key, record.headers)
         found = unwrap(record.value, identity)
         batch.read += len(found)
-        place = record.offset, 0
-        for one in found:
+        for item, one in enumerate(found):
             if isinstance(one, RawLine):
-                joined = joiner.join(one) if joiner else None
-                if joined is None:
-                    self._read_line(batch, place, one, self._parse(one.text), moment)
-                else:
+                if held and (joined := moment.joiner.join(one)) is not None:
                     _give_up(batch, joined.given)
-                    self._read_line(batch, place, joined.line, joined.log, moment)
+                    line, log = joined.line, joined.log
+                else:
+                    line, log = one, self._parse(one.text)
+                self._read_line(batch, record.offset, item, line, log, moment)
             else:
-                self._read_other(batch, place, one, (record.value, identity), moment)
-            place = record.offset, place[1] + 1
+                place, source = (record.offset, item), (record.value, identity)
+                self._read_other(batch, place, one, source, moment)
 
     def _read_other(
         self,
@@ -177,7 +177,7 @@ class Reader:
             log = self._parse(piece.text)
             if isinstance(log, AccessLog):
                 line = RawLine(piece.text, piece.identity, piece.time, piece.stream)
-                self._read_line(batch, place, line, log, moment)
+                self._read_line(batch, *place, line, log, moment)
                 return
         batch.ignored += 1
         if self._containers and piece.identity.container not in self._containers:
@@ -191,7 +191,8 @@ class Reader:
     def _read_line(
         self,
         batch: Batch,
-        place: Place,
+        offset: int,
+        item: int,
         line: RawLine,
         log: AccessLog | Ignored | Quarantined,
         moment: _Moment,
@@ -203,14 +204,13 @@ class Reader:
             if log.pod:
                 pod = writer_of(log, pod)
             _see_time(batch, pod, log.start_us + log.duration_ms * 1000, moment)
-            observation = observe(log, text, pod, moment.watch.hosts, self._secret)
+            observation = observe(log, text, pod, moment.hosts, self._secret)
             if observation is None:
                 batch.ignored += 1
             elif "\0" in text:
                 value = text.encode("utf-8", "replace")
-                batch.poison.append(poison_of(value, _NUL, *place, moment.record_us, pod))
+                batch.poison.append(poison_of(value, _NUL, offset, item, moment.record_us, pod))
             else:
-                offset, item = place
                 batch.seen.append(Seen(offset, item, observation, text))
         elif isinstance(log, Ignored):
             batch.ignored += 1
@@ -218,13 +218,13 @@ class Reader:
                 _see_node(batch, pod, moment.alive_us(line.time))
         else:
             value = line.text.encode("utf-8", "replace")
-            batch.poison.append(poison_of(value, log.reason, *place, moment.record_us, pod))
+            batch.poison.append(poison_of(value, log.reason, offset, item, moment.record_us, pod))
 
 
 class _Moment(msgspec.Struct, gc=False):
     """What is the same for all lines of a batch, and the time of the record that is read."""
 
-    watch: Watch
+    hosts: HostTable
     joiner: Joiner
     identity: Identity
     record_us: int
@@ -269,8 +269,7 @@ def _see_time(batch: Batch, pod: Identity, end_us: int, moment: _Moment) -> None
     watermark_us = batch.watermark_us
     if watermark_us is None or end_us > watermark_us:
         batch.watermark_us = end_us
-    if pod.node:
-        _see_node(batch, pod, end_us)
+    _see_node(batch, pod, end_us)
 
 
 def _name_wild(batch: Batch, pod: Identity, end_us: int, record_us: int) -> None:
@@ -287,9 +286,9 @@ def _name_wild(batch: Batch, pod: Identity, end_us: int, record_us: int) -> None
 
 
 def _see_node(batch: Batch, identity: Identity, alive_us: int) -> None:
-    key, nodes = (identity.cluster, identity.node), batch.nodes
     if not identity.node:
         return
+    key, nodes = (identity.cluster, identity.node), batch.nodes
     if alive_us > nodes.get(key, 0):
         nodes[key] = alive_us
     signs = batch.signs.get(key)

@@ -29,6 +29,8 @@ _IDENTITY_PATHS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
 _LABEL_KEYS: Final = ("labels", "pod_labels", "flat_labels")
 _LABEL_PREFIXES: Final = ("k8s.pod.labels.", "k8s.pod.label.", "kubernetes_labels_")
 _identities: dict[tuple[bytes, Identity], Identity] = {}
+_latest: dict[bytes, tuple[Identity, Identity]] = {}
+"""The same by the object alone, with what was known otherwise: nearly always the same, too."""
 
 
 def kubernetes_identity(raw: bytes, identity: Identity) -> Identity:
@@ -38,6 +40,9 @@ def kubernetes_identity(raw: bytes, identity: Identity) -> Identity:
         raw: The object as JSON, in the words of any shipper. Anything else changes nothing.
         identity: What is known otherwise; fields that the object lacks stay.
     """
+    latest = _latest.get(raw)
+    if latest is not None and latest[0] is identity:  # so nothing needs to be hashed but bytes
+        return latest[1]
     key = (raw, identity)
     found = _identities.get(key)
     if found is None:
@@ -45,6 +50,9 @@ def kubernetes_identity(raw: bytes, identity: Identity) -> Identity:
         if len(_identities) >= _IDENTITY_CACHE_LIMIT:
             _identities.clear()
         _identities[key] = found
+    if len(_latest) >= _IDENTITY_CACHE_LIMIT:
+        _latest.clear()
+    _latest[raw] = (identity, found)
     return found
 
 

@@ -117,6 +117,9 @@ class Joiner:
         pieces: What was held before, in the order of their offsets.
         now_us: Wall clock, from which on they are held here.
         read_line: Reads a line, of all formats in force.
+
+    Attributes:
+        held: The pieces of each stream; nearly always none.
     """
 
     def __init__(
@@ -126,7 +129,7 @@ class Joiner:
         read_line: ReadLine = parse_line,
     ) -> None:
         self._read_line = read_line
-        self._held: dict[str, list[HeldPiece]] = {}
+        self.held: Final[dict[str, list[HeldPiece]]] = {}
         self._since_us: dict[str, int] = {}
         self._characters = 0
         self._added: dict[Place, HeldPiece] = {}
@@ -137,11 +140,11 @@ class Joiner:
 
     def __bool__(self) -> bool:
         """Whether anything is held."""
-        return bool(self._held)
+        return bool(self.held)
 
     def holds(self, stream: str) -> bool:
         """Whether a line of this stream is not complete yet."""
-        return stream in self._held
+        return stream in self.held
 
     def hold(self, piece: HeldPiece, now_us: int) -> list[Given]:
         """Takes a piece, unless it is there already.
@@ -149,7 +152,7 @@ class Joiner:
         Returns:
             The pieces that are given up for it.
         """
-        held = self._held.get(piece.stream, [])
+        held = self.held.get(piece.stream, [])
         if _begins_anew(held, piece):
             self.take(piece.stream)
             held = []
@@ -163,13 +166,13 @@ class Joiner:
             piece = msgspec.structs.replace(piece, spoiled=True)
         self._add(piece, now_us)
         while self._characters > MAX_HELD_CHARACTERS:
-            given += [Given(gone, _MANY) for gone in self.take(next(iter(self._held)))]
+            given += [Given(gone, _MANY) for gone in self.take(next(iter(self.held)))]
         return given
 
     def take(self, stream: str) -> list[HeldPiece]:
         """The pieces of a line, in order, which are no longer held."""
         self._since_us.pop(stream, None)
-        taken = self._held.pop(stream, [])
+        taken = self.held.pop(stream, [])
         for piece in taken:
             self._characters -= len(piece.text)
             if self._added.pop(piece.place, None) is None:
@@ -204,7 +207,7 @@ class Joiner:
         """
         late = [
             stream
-            for stream, pieces in self._held.items()
+            for stream, pieces in self.held.items()
             if pieces[-1].record_us + HOLD_US < record_us
             or self._since_us[stream] + HOLD_US < now_us
         ]
@@ -217,7 +220,7 @@ class Joiner:
         return changes
 
     def _add(self, piece: HeldPiece, now_us: int) -> None:
-        self._held.setdefault(piece.stream, []).append(piece)
+        self.held.setdefault(piece.stream, []).append(piece)
         self._since_us[piece.stream] = now_us
         self._characters += len(piece.text)
         self._added[piece.place] = piece

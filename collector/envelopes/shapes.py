@@ -56,10 +56,11 @@ class Envelope(msgspec.Struct, gc=False):
 
     def written(self) -> object:
         """The shipper's time of the line: the container runtime's first, it is nearest."""
-        for value in (self.time, self.timestamp, self.at_timestamp, self.date):
-            if value is not None:
-                return value
-        return None
+        if self.time is not None:
+            return self.time
+        if self.timestamp is not None:
+            return self.timestamp
+        return self.date if self.at_timestamp is None else self.at_timestamp
 
 
 decode_envelope: Final = msgspec.json.Decoder(Envelope).decode

@@ -147,6 +147,9 @@ def _line_in_key(
         return [Piece(text.rstrip("\r\n"), identity, envelope.written(), stream)]
     if stream and text[-1:] != "\n" and shapes.is_docker_piece(envelope, value, text):
         return [Piece(text, identity, envelope.written(), stream, unsure=True)]
+    text = text.rstrip("\r\n")
+    if text[:1] == "[" and "\n" not in text and text[1:5] != "pod/":  # most are of this kind
+        return [RawLine(text, identity, envelope.written(), stream)]
     return _lines(text, identity, depth + 1, envelope.written(), stream)
 
 

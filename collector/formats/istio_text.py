@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from collector.formats.timestamps import parse_head, parse_time
+from collector.formats.timestamps import known_part, known_second, parse_head, parse_time
 from collector.records import AccessLog
 
 # A lone `-` is left out of its group, so that "nothing logged" comes out empty.
@@ -102,17 +102,16 @@ def _parse_plain(parts: list[str]) -> AccessLog:
     (head, request, status, _transport, sizes, forwarded, gap, agent, gap2, request_id, gap3,
      authority, gap4, upstream, tail) = parts  # fmt: skip
     method, path, protocol = request.split(" ")
-    empty, cluster, upstream_local, downstream_local, downstream_remote, name, route = tail.split(
-        " "
-    )
-    if not (gap == gap2 == gap3 == gap4 == " " and method and path and protocol and not empty):
+    if not (gap == gap2 == gap3 == gap4 == " " and method and path and protocol):
         raise ValueError(request)
-    if not (cluster and upstream_local and downstream_local and downstream_remote and name):
-        raise ValueError(tail)
     code, flags, details = _statuses.get(status) or _read_status(status)
     received, sent, duration = _sizes.get(sizes) or read_sizes(sizes)
+    cluster, upstream_local, downstream_local, downstream_remote, name, route = _tails.get(
+        tail
+    ) or _read_tail(tail)
+    whole, part = known_second(head[1:20]), known_part(head[20:])
     return AccessLog(
-        parse_head(head),
+        whole + part if whole and part is not None and head[0] == "[" else parse_head(head),
         duration,
         "" if method == "-" else method,
         "" if path == "-" else path,
@@ -126,20 +125,25 @@ def _parse_plain(parts: list[str]) -> AccessLog:
         "" if request_id == "-" else request_id,
         "" if authority == "-" else authority,
         "" if upstream == "-" else upstream,
-        "" if cluster == "-" else cluster,
-        "" if upstream_local == "-" else upstream_local,
-        "" if downstream_local == "-" else downstream_local,
-        "" if downstream_remote == "-" else downstream_remote,
-        "" if name == "-" else name,
-        "" if route == "-" else route,
+        cluster,
+        upstream_local,
+        downstream_local,
+        downstream_remote,
+        name,
+        route,
     )
 
 
 _QUOTE_PARTS: Final = 15
+_UNQUOTED: Final = 6
+"""Fields behind the last quote."""
 _CACHE_LIMIT: Final = 20_000
+_TAILS_LIMIT: Final = 10_000
 _LONGEST_CACHED: Final = 200  # a forged line may hold anything, and must not fill memory
+_LONGEST_TAIL: Final = 400
 _statuses: dict[str, tuple[int, str, str]] = {}
 _sizes: dict[str, tuple[int, int, int]] = {}
+_tails: dict[str, tuple[str, ...]] = {}
 _match_status: Final = re.compile(r" (\d{1,9}) (?:-|(\S+)) (?:-|(\S+)) \S+ ").fullmatch
 _match_sizes: Final = re.compile(
     r" (?:-|(\d{1,18})) (?:-|(\d{1,18})) (?:-|(\d{1,12})) \S+ "
@@ -181,6 +185,19 @@ def read_sizes(text: str) -> tuple[int, int, int]:
         if len(_sizes) >= _CACHE_LIMIT:
             _sizes.clear()
         _sizes[text] = found
+    return found
+
+
+def _read_tail(text: str) -> tuple[str, ...]:
+    """Cluster to route name, the same for all lines of a connection. Raises ValueError."""
+    empty, *fields = text.split(" ")
+    if empty or len(fields) != _UNQUOTED or not all(fields[:-1]):
+        raise ValueError(text)
+    found = tuple("" if field == "-" else field for field in fields)
+    if len(text) <= _LONGEST_TAIL:
+        if len(_tails) >= _TAILS_LIMIT:
+            _tails.clear()
+        _tails[text] = found
     return found
 
 

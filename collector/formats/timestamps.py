@@ -10,6 +10,9 @@ _seconds: dict[str, int] = {}
 _thousandths: Final = {f".{number:03d}Z": number * 1000 for number in range(1000)}
 """What follows the seconds in Envoy's default form, in µs."""
 _ends: Final = {f"{text}] ": part for text, part in _thousandths.items()}
+known_second: Final = _seconds.get
+known_part: Final = _ends.get
+"""What `parse_head` adds up, for the one caller that cannot afford to call it for every line."""
 
 
 def _whole_second_us(text: str) -> int:
