@@ -59,8 +59,8 @@ def unwrap(value: bytes, identity: Identity = _UNKNOWN) -> list[Found]:
     if len(value) > MAX_VALUE_BYTES:
         return [TOO_LARGE]
     found = _unwrap(value, identity, 0)
-    if len(found) > 1:
-        return found if len(found) <= MAX_LINES else [TOO_MANY]
+    if len(found) > MAX_LINES:
+        return [TOO_MANY]
     return found or [RawLine("", identity)]
 
 
@@ -265,13 +265,9 @@ def _line(text: str, identity: Identity, depth: int, time: object, stream: str) 
             return [RawLine(text, identity, time, stream)]
         value = text.encode("utf-8", "replace")
         return _unwrap_object(value, identity, depth, time, stream)
-    if first in _NUMERALS and first:
+    if first in {"1", "2"}:  # of a year
         return _dated(text, identity, depth, time, stream)
     return [RawLine(text, identity, time, stream)]
-
-
-_NUMERALS: Final = "12"
-"""The first digits of years."""
 
 
 def _dated(text: str, identity: Identity, depth: int, time: object, stream: str) -> list[Found]:

@@ -109,12 +109,7 @@ class CollectorApp:
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="writer")
         pending = Pending(engine, clock, make_writer(settings, engine), ownership, self._aside)
         lag = LagCheck(
-            engine,
-            clock,
-            ownership,
-            pending,
-            every_s=kafka.end_check_s,
-            stall_s=kafka.stall_s,
+            engine, clock, ownership, pending, every_s=kafka.end_check_s, stall_s=kafka.stall_s
         )
         watcher = Watcher(engine, clock, owner, own.policy_refresh_s)
         self._clock = clock

@@ -19,6 +19,7 @@ from collector.errors import (
 )
 from collector.log import Throttle, get_logger
 from collector.service.backoff import Backoff
+from collector.service.first_source import FirstSource
 from collector.service.health import STALLED
 from collector.service.parts import Parts
 from collector.sources.protocol import Polled, RecordSource, Stuck, Undecodable
@@ -45,7 +46,7 @@ class Ingest:
         self._throttle = Throttle()
         self._log = get_logger(component="ingest")
         self._health = parts.health
-        self._starting_since_s: float | None = parts.clock.monotonic()
+        self._first = FirstSource(parts.clock, parts.start_timeout_s)
         self._has_read = False
         self.written_batches = 0
 
@@ -88,27 +89,13 @@ class Ingest:
         try:
             self._source = self._parts.open_source()
         except (Retryable, UsageError) as error:
-            self._give_up_start(error)
+            self._first.failed(error)
             self._source_failed(error, stop)
             return None
-        self._starting_since_s = None
+        self._first.came()
         self._health.mend("starting")
         self._log.info("source_opened")
         return self._source
-
-    def _give_up_start(self, error: MirrorproofError) -> None:
-        """Raises UsageError when there never was a source, for too long: a setting is wrong."""
-        limit_s, since_s = self._parts.start_timeout_s, self._starting_since_s
-        if since_s is None:
-            return
-        if isinstance(error, UsageError):
-            raise error
-        if not limit_s or self._clock.monotonic() - since_s < limit_s:
-            return
-        raise UsageError(
-            f"{error}; given up after {limit_s:g} s (kafka.start_timeout_s): "
-            "correct the settings, or start what is missing and try again"
-        ) from error
 
     def _poll(self, source: RecordSource, stop: Event) -> Polled | None:
         """What the source brought; None: it failed."""

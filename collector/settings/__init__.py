@@ -102,7 +102,10 @@ class KafkaSettings(Section):
         "go to others, seconds. The brokers have limits of their own.",
     )
     batch_records: int = Field(
-        default=5_000, ge=1, le=100_000, description="Most records in one transaction."
+        default=5_000,
+        ge=1,
+        le=100_000,
+        description="Most records read at a time; a transaction holds up to three times as many.",
     )
     batch_wait_ms: int = Field(
         default=250, ge=1, le=10_000, description="How long to wait for records, milliseconds."
