@@ -35,7 +35,8 @@ test: $(VENV)/installed ## Run the tests and print branch coverage (ARGS go to p
 .PHONY: test-long
 test-long: $(VENV)/installed ## Settle forty times as many generated cases, and 2000 through the whole pipeline, for nights
 	@MIRRORPROOF_TEST_EXAMPLES=40 MIRRORPROOF_TEST_CASES=2000 $(PY) -m pytest -n $(TEST_WORKERS) --timeout 14400 \
-		tests/integration/test_settle_differential.py tests/integration/test_pipeline_differential.py $(ARGS)
+		tests/integration/test_settle_differential.py tests/integration/test_pipeline_differential.py \
+		tests/integration/test_shipping.py $(ARGS)
 
 .PHONY: shipping
 shipping: $(VENV)/installed ## Ship recorded traffic badly, and compare what is said with the truth (minutes)

@@ -12,10 +12,15 @@ import pytest
 from sqlalchemy import Engine
 
 from collector.db.engine import open_engine
-from tests.shipping.run import CASES, by_check, live
+from tests.shipping.run import CASES, Case, by_check, live
 
 pytestmark = pytest.mark.integration
-FEW = [case for case in CASES if case.copies == 1]
+FAST = ("10 % of lines dropped", "20 s of each node dropped", "dead, and back without the rest")
+FEW = [
+    pytest.param(case, id=case.name, marks=() if case.name in FAST else pytest.mark.slow)
+    for case in CASES
+    if case.copies == 1
+]
 
 
 @pytest.fixture
@@ -26,12 +31,11 @@ def engine(migrated_sqlite_url: str) -> Iterator[Engine]:
     found.dispose()
 
 
-@pytest.mark.parametrize("case", FEW, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", FEW)
 def test_nothing_false_is_said_of_badly_shipped_traffic(
-    case: object, engine: Engine, tmp_path: Path
+    case: Case, engine: Engine, tmp_path: Path
 ) -> None:
     """Live and by `check`; what is lost without any fault is found."""
-    assert isinstance(case, type(CASES[0]))
     found = live(case, "toggled", engine)
 
     assert (found.false_missing, found.false_matched) == (0, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collector.batch import Batch, Watch
+from collector.batch import SIGN_US, Batch, Watch
 from collector.hosts import HostTable
 from collector.poison import PoisonLimits
 from collector.reader import MAX_SKEW_US, Reader
@@ -83,6 +83,45 @@ def test_a_clock_that_runs_ahead_moves_nothing(ahead_us: int) -> None:
     batch = read(shipped(client_line("b")), wild)
 
     assert (batch.watermark_us, batch.skewed, batch.stored) == (END_US, 1, 2)
+
+
+def test_event_time_never_runs_ahead_of_the_record() -> None:
+    """A line ended before it was sent, whatever its pod's clock says."""
+    ahead = shipped(client_line("a", start_us=NOW_US + 20_000_000))
+
+    batch = read(ahead, at_us=NOW_US)
+
+    assert (batch.watermark_us, batch.skewed) == (NOW_US, 0)
+    assert batch.nodes == {("east", "node-a"): NOW_US}
+
+
+def test_pods_with_wild_clocks_are_named() -> None:
+    """With how far off their last line was, ahead or behind."""
+    ahead = shipped(client_line("a", start_us=NOW_US + 3_600_000_000), pod="fast")
+    behind = shipped(client_line("b", start_us=NOW_US - 3_600_000_000), pod="slow")
+
+    wild = read(ahead, behind, ahead, shipped(client_line("c"))).wild
+
+    assert {name[2]: (one.lines, one.off_us) for name, one in wild.items()} == {
+        "fast": (2, 3_600_004_000),
+        "slow": (1, -3_599_996_000),
+    }
+
+
+def test_old_lines_of_a_file_are_no_wild_clock() -> None:
+    """A record without a time tells nothing of clocks."""
+    old = shipped(client_line("b", start_us=NOW_US - 3_600_000_000))
+
+    assert read(old, at_us=0).wild == {}
+
+
+def test_each_stretch_in_which_a_node_was_heard_is_noted() -> None:
+    """Five seconds each, by the ends of its lines."""
+    later = shipped(client_line("b", start_us=START_US + SIGN_US))
+
+    batch = read(shipped(client_line("a")), later)
+
+    assert batch.signs == {("east", "node-a"): {END_US // SIGN_US, END_US // SIGN_US + 1}}
 
 
 def test_a_record_without_time_is_measured_by_our_clock() -> None:
