@@ -1,6 +1,6 @@
 """Measures, and prints lines/s and processor time beside the targets.
 
-make bench                                     everything, about ten minutes
+make bench                                     everything, about fifteen minutes
 make bench ARGS="--only parse --only write"    some subjects
 make bench ARGS="--only collector --lines 2000000 --runs 1 --json"
 make bench ARGS="--only settle --rows 50M"      half an hour, 40 GB of disk
@@ -26,6 +26,7 @@ SUBJECTS: Final[dict[str, Callable[[Options], Iterator[Figure]]]] = {
     "write": writing.writes,
     "client": collecting.clients,
     "collector": collecting.collectors,
+    "drain": collecting.drains,
     "check": check.checks,
     "settle": settling.settles,
 }

@@ -27,6 +27,9 @@ from tests.servers.kafka import KafkaBroker
 
 PARTITIONS: Final = 4
 CLIENTS: Final = ("kafka-python", "confluent")
+DRAINED: Final = 2_000_000
+MOST_RSS_MB: Final = 300
+"""What a collector may need while it drains so many lines."""
 _SEND_TIMEOUT_S: Final = 120
 _REPOSITORY: Final = Path(__file__).parents[2]
 
@@ -75,6 +78,15 @@ def collectors(options: Options) -> Iterator[Figure]:
                     for _ in range(options.runs)
                 )
                 yield Figure(f"collector: {client}, {kind}", lines, runs, broker.kind)
+
+
+def drains(_options: Options) -> Iterator[Figure]:
+    """A backlog of two million lines, once by each client: how much memory that takes."""
+    with backlog(DRAINED) as (broker, topic, lines):
+        for client in CLIENTS:
+            run = _collect("PostgreSQL", lines, _variables(broker, topic, client))
+            note = f"at most {MOST_RSS_MB} MB; {broker.kind}"
+            yield Figure(f"drain: {client}, PostgreSQL", lines, (run,), note)
 
 
 def _variables(broker: KafkaBroker, topic: str, client: str) -> dict[str, str]:
