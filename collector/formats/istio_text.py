@@ -135,8 +135,6 @@ def _parse_plain(parts: list[str]) -> AccessLog:
 
 
 _QUOTE_PARTS: Final = 15
-_UNQUOTED: Final = 6
-"""Fields behind the last quote."""
 _CACHE_LIMIT: Final = 20_000
 _TAILS_LIMIT: Final = 10_000
 _LONGEST_CACHED: Final = 200  # a forged line may hold anything, and must not fill memory
@@ -190,10 +188,21 @@ def read_sizes(text: str) -> tuple[int, int, int]:
 
 def _read_tail(text: str) -> tuple[str, ...]:
     """Cluster to route name, the same for all lines of a connection. Raises ValueError."""
-    empty, *fields = text.split(" ")
-    if empty or len(fields) != _UNQUOTED or not all(fields[:-1]):
+    empty, cluster, upstream_local, downstream_local, downstream_remote, name, route = text.split(
+        " "
+    )
+    if empty or not (
+        cluster and upstream_local and downstream_local and downstream_remote and name
+    ):
         raise ValueError(text)
-    found = tuple("" if field == "-" else field for field in fields)
+    found = (
+        "" if cluster == "-" else cluster,
+        "" if upstream_local == "-" else upstream_local,
+        "" if downstream_local == "-" else downstream_local,
+        "" if downstream_remote == "-" else downstream_remote,
+        "" if name == "-" else name,
+        "" if route == "-" else route,
+    )
     if len(text) <= _LONGEST_TAIL:
         if len(_tails) >= _TAILS_LIMIT:
             _tails.clear()
