@@ -13,6 +13,7 @@ from collector.db.engine import open_engine, writing
 from collector.db.sign_tables import wild_clock
 from collector.traits import Trait
 from tests.settling import NOW, PODS, SECOND, Given, World, make_policy, request, written
+from verifier.settle.clock_report import clock_report
 from verifier.tables import finding, pod_clock, settled_window
 
 pytestmark = pytest.mark.integration
@@ -101,6 +102,18 @@ def written_clocks(engine: Engine) -> list[dict[str, Any]]:
     with engine.connect() as connection:
         query = select(pod_clock).order_by(pod_clock.c.pod_id, pod_clock.c.from_us)
         return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def test_an_operator_sees_whose_clocks_are_wrong(engine: Engine) -> None:
+    """By name, with how far off and since when."""
+    settled(engine, ahead(traffic(60), mirror=-700))
+
+    with engine.connect() as connection:
+        found = clock_report(connection)
+    assert [(one.pod, round(one.ahead_ms, -1)) for one in found.skewed] == [
+        (PODS["mirror0"].pod, -700)
+    ]
+    assert found.wild == []
 
 
 def test_right_clocks_are_not_remembered(engine: Engine) -> None:
