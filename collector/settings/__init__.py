@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from collector.errors import UsageError
 from collector.redact import Treatment
 from collector.settings.alerts import AlertsSettings
-from collector.settings.api import ApiSettings
+from collector.settings.api import ApiSettings as ApiSettings
 from collector.settings.forms import (
     Brokers,
     DatabaseUrl,

@@ -131,6 +131,8 @@ def test_the_demo_ends_in_time_with_equal_figures_and_leaves_nothing(
     assert figures(text)["not mirrored (missing)"][0] > 20, text
     assert "violated" in text
     assert "proven" in text
+    assert "webhook received  ALERT: critical: weather/forecast-route: copies are missing" in text
+    assert "The web page, while it runs: http://127.0.0.1:" in text
     assert text.rstrip().splitlines()[-1].strip().startswith("your own mesh")
     assert "\x1b" not in text
     assert time.monotonic() - started > 20

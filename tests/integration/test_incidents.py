@@ -13,6 +13,7 @@ from collector.db.tables import instance, position
 from tests.settling import NOW, SECOND, Given, emptied, make_policy
 from tests.watching import Watched, messages, uncopied
 from verifier.incidents.event import Kind
+from verifier.incidents.rules import TellRules
 from verifier.incidents.store import add_silence
 from verifier.incidents.tables import incident_state
 from verifier.policies.model import IncidentRule, Rules
@@ -275,3 +276,17 @@ def test_killed_between_ticks_incidents_and_messages_are_the_same(engine: Engine
     told = dict(expected[0])
     assert kinds == [(told["kind"], told["ended"], told["sequence"])]
     assert Kind(kinds[0][0]) is Kind.MISSING
+
+
+def test_no_window_is_passed_over_however_long_it_waits_to_count(engine: Engine) -> None:
+    """A wait that is no multiple of the windows' size counts every window once all the same."""
+    world = Watched(engine, tell=TellRules(confirm_us=13 * SECOND))
+    world.declare(POLICY)
+    world.endpoint()
+
+    world.run(60)
+    world.run(60, change=uncopied)
+    world.run(420)
+
+    assert of_policy(world) == [("missing", "first"), ("missing", "resolved")]
+    assert world.events[-1].counts["missing"] == 120

@@ -14,8 +14,17 @@ from verifier.demo.comparison import agree, compare, tell_delays
 from verifier.demo.database import demo_database
 from verifier.demo.interrupts import Interrupts
 from verifier.demo.logfile import log_to_file
+from verifier.demo.news import news
 from verifier.demo.phases import CYCLE_S, phase_at
-from verifier.demo.pipeline import ALLOWANCE_S, GRACE_S, POLL_S, WINDOW_S, Pipeline
+from verifier.demo.pipeline import (
+    ALLOWANCE_S,
+    GRACE_S,
+    POLL_S,
+    WINDOW_S,
+    Pipeline,
+    local_alerts,
+)
+from verifier.demo.receiver import Receiver
 from verifier.demo.screen import Screen, draw_comparison
 from verifier.demo.servers import Servers
 from verifier.demo.stage import Stage, open_stage
@@ -74,10 +83,11 @@ def run_demo(options: DemoOptions, screen: Screen) -> int:
         )
         screen.say("Starting five Envoy proxies, four applications, a broker and mirrorproof …")
         stage = stack.enter_context(open_stage(servers, options.bootstrap, options.rate))
-        pipeline = Pipeline(stage.kafka, url, servers.folder)
+        receiver = stack.enter_context(Receiver())
+        pipeline = Pipeline(stage.kafka, url, servers.folder, local_alerts(receiver.url))
         stack.callback(pipeline.stop)
         pipeline.start()
-        show = _Show(options, stage, pipeline, screen, interrupts, begun_s)
+        show = _Show(options, stage, pipeline, receiver, screen, interrupts, begun_s)
         show.introduce()
         show.play()
         settled = show.settle()
@@ -97,6 +107,7 @@ class _Show:
         options: DemoOptions,
         stage: Stage,
         pipeline: Pipeline,
+        receiver: Receiver,
         screen: Screen,
         interrupts: Interrupts,
         begun_s: float,
@@ -104,6 +115,8 @@ class _Show:
         self._options = options
         self._stage = stage
         self._pipeline = pipeline
+        self._receiver = receiver
+        self._told = 0
         self._screen = screen
         self._interrupts = interrupts
         self._end_s: float | None = None
@@ -121,6 +134,7 @@ class _Show:
             f"proxies' logs ─▶ shipper ─▶ Kafka {kafka} ─▶ collector ─▶ database ─▶ verifier",
             f"Windows of {WINDOW_S:g} s settle {GRACE_S:g} s after their end. "
             "Ctrl-C ends it; once more: at once.",
+            f"The web page, while it runs: {self._pipeline.page_url}",
             "",
         ):
             self._screen.say(line)
@@ -180,6 +194,7 @@ class _Show:
         self._stage.check()
         self._pipeline.check()
         progress = self._pipeline.reader.read()
+        self._tell_news()
         now_s = time.monotonic()
         self._screen.show(
             View(
@@ -192,6 +207,13 @@ class _Show:
             )
         )
         return progress
+
+    def _tell_news(self) -> None:
+        """Shows what the receiver of alerts was told since."""
+        lines = news(self._receiver.received)
+        for line in lines[self._told :]:
+            self._screen.say(f"  webhook received  {line}")
+        self._told = len(lines)
 
 
 def kept_url(options: DemoOptions) -> str | None:

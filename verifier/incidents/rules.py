@@ -71,7 +71,7 @@ def _rule(told: TellRules, spec: KindSpec, said: IncidentRule, threshold: float 
         critical_share=critical if said.severity is None or said.critical_share else None,
         threshold=threshold,
         for_us=spec.for_us if said.for_us is None else said.for_us,
-        clear_us=spec.clear_us,
+        clear_us=spec.clear_us if said.clear_us is None else said.clear_us,
         repeat_us=told.repeat_us if said.repeat_us is None else said.repeat_us,
         alarms_a_year=told.false_alarms_a_year,
         enabled=said.enabled,

@@ -25,6 +25,7 @@ from verifier.incidents.rules import TellRules, pipeline_rule, policy_rules
 from verifier.incidents.samples import WindowCounts, samples
 from verifier.incidents.scores import Sample
 from verifier.incidents.windows import corrected_windows, new_windows, settled_to
+from verifier.settle.progress import progress_of
 from verifier.settle.tick import Ticked
 from verifier.settle.versions import Version
 from verifier.settle.watermark import FOREVER_US
@@ -141,11 +142,13 @@ class _Turn:
 
     def _countable_us(self, name: str) -> int | None:
         """Up to when the policy's windows count; None: nothing is settled."""
-        settled = self._settled_to.get(name)
-        if settled is None or settled < 0:
+        progress = progress_of(self._connection, name)
+        if progress is None or progress.settled_to_us < 0:
             return None
-        for_good = (self._ticked.watermark.time_us or 0) >= FOREVER_US
-        return settled if for_good else settled - self._rules.confirm_us
+        if (self._ticked.watermark.time_us or 0) >= FOREVER_US:
+            return progress.settled_to_us
+        # At the edge of a window: one that lies across would count neither now nor later.
+        return progress.grid.floor(progress.settled_to_us - self._rules.confirm_us)
 
     def _samples(
         self, name: str, rules: Mapping[Kind, KindRule], to_us: int | None

@@ -93,6 +93,7 @@ class IncidentRule(msgspec.Struct, frozen=True):
         critical_share: From which share on it is critical, 0 to 1.
         threshold: Which share is tolerated, above 0 and below 1.
         for_us: How long it must hold.
+        clear_us: How long it must be over.
         repeat_us: How often it is told that it is still there.
     """
 
@@ -103,6 +104,7 @@ class IncidentRule(msgspec.Struct, frozen=True):
     threshold: float | None = None
     for_us: int | None = None
     repeat_us: int | None = None
+    clear_us: int | None = None
 
 
 class Rules(msgspec.Struct, frozen=True):

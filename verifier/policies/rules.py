@@ -15,6 +15,7 @@ _UNITS_US: Final = {"us": 1, "ms": 1000, "s": 1_000_000, "m": 60_000_000, "h": 3
 _MAX_US: Final = 24 * _UNITS_US["h"]
 _ANNOTATION: Final = "mirrorproof/"
 _TIMES: Final = ("horizon", "grace", "change_grace")
+_SPANS: Final = ("for", "clear", "repeat")
 _KINDS: Final = tuple(kind.value for kind in POLICY_KINDS)
 _LEAST_SHARE: Final = 1e-7
 """A tolerated share of nothing could not be told from a single wrong line."""
@@ -43,11 +44,11 @@ def _incident(kind: str, node: Node) -> IncidentRule:
     """What is said of one kind: `false` (YAML's `off`), or what is different."""
     if node.value is False:
         return IncidentRule(kind, enabled=False)
-    node.only(("severity", "critical_share", "threshold", "for", "repeat"))
+    node.only(("severity", "critical_share", "threshold", *_SPANS))
     threshold = node.get("threshold")
     if threshold.present and SPECS[Kind(kind)].threshold is None:
         raise threshold.error(f"is not for {kind}: no share is tolerated there")
-    durations = {name: node.get(name) for name in ("for", "repeat")}
+    durations = {name: node.get(name) for name in _SPANS}
     given = {name: read_duration(one) for name, one in durations.items() if one.present}
     return IncidentRule(
         kind,
@@ -56,6 +57,7 @@ def _incident(kind: str, node: Node) -> IncidentRule:
         threshold=_share(threshold, 0.99),
         for_us=given.get("for"),
         repeat_us=given.get("repeat"),
+        clear_us=given.get("clear"),
     )
 
 
