@@ -16,6 +16,7 @@ from collector.service.maintenance import Ages, Maintenance
 from collector.settings import Settings
 from collector.settings.retention import RetentionSettings
 from verifier.alerts.tables import alert_message
+from verifier.incidents.tables import incident, silence
 from verifier.settle.audit import FINDINGS
 from verifier.settle.kept import needed_us
 from verifier.tables import chain_head, finding, settled_window
@@ -76,6 +77,17 @@ def ages(own: RetentionSettings) -> Ages:
                 # What is still to be sent stays.
                 rows=select(messages.id, func.coalesce(messages.finished_us, _NEVER_US)),
                 keep_us=_us(own.alerts_days),
+            ),
+            Aging(
+                table=incident,
+                # What is open stays.
+                rows=select(incident.c.id, func.coalesce(incident.c.resolved_us, _NEVER_US)),
+                keep_us=_us(own.incidents_days),
+            ),
+            Aging(
+                table=silence,
+                rows=select(silence.c.id, silence.c.until_us),
+                keep_us=_us(own.incidents_days),
             ),
         ],
         needed_us=needed_us,

@@ -53,6 +53,12 @@ class RetentionSettings(Section):
         description="How long messages to receivers of alerts are kept after they were delivered "
         "or given up, days; 0: for ever.",
     )
+    incidents_days: float = Field(
+        default=400.0,
+        ge=0,
+        description="How long incidents are kept after they were resolved, and silences after "
+        "their end, days; 0: for ever.",
+    )
     every_s: float = Field(
         default=60.0,
         gt=0,

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, insert, select, update
+from sqlalchemy import Engine, event, func, insert, select, update
 
 from collector.db.engine import open_engine, writing
-from collector.db.tables import instance, position
+from collector.db.retention import drop_rows
+from collector.db.tables import batch, instance, position
+from collector.settings.retention import RetentionSettings
 from tests.settling import NOW, SECOND, Given, emptied, make_policy
 from tests.watching import Watched, messages, uncopied
 from verifier.incidents.event import Kind
 from verifier.incidents.rules import TellRules
-from verifier.incidents.store import add_silence
-from verifier.incidents.tables import incident_state
+from verifier.incidents.store import add_silence, open_incident
+from verifier.incidents.tables import incident, incident_state
 from verifier.policies.model import IncidentRule, Rules
+from verifier.retention import ages
 
 pytestmark = pytest.mark.integration
 POLICY = make_policy(("v1", 100.0))
@@ -198,6 +202,60 @@ def test_that_no_collector_lives_is_told(world: Watched) -> None:
     world.tick()
 
     assert world.told() == [("", "no_collector", "first")]
+
+
+def test_answers_that_diverge_are_told_within_minutes(world: Watched) -> None:
+    """They are looked at every ten minutes; how they differ is in the summary."""
+
+    def failing(_number: int, lines: list[Given]) -> list[Given]:
+        return [*lines[:2], replace(lines[2], code=500)]
+
+    for _ in range(15):
+        world.traffic(60, change=failing)
+        world.caught_up()
+        while world.tick().more:
+            pass
+
+    assert of_policy(world) == [("status_divergence", "first")]
+    told = next(one for one in world.events if one.policy == NAME)
+    assert "GET /: " in told.summary
+    assert " higher, 0 lower of " in told.summary
+
+
+def test_lines_that_nobody_can_read_are_told(world: Watched) -> None:
+    """When their share is above what may go to quarantine; gaps are none of them."""
+    alive(world)
+    world.run(10)
+    for _ in range(3):
+        world.write([])
+        with writing(world.engine) as connection:
+            newest = select(func.max(batch.c.id)).scalar_subquery()
+            values = {"read": 500, "quarantined": 500}
+            connection.execute(update(batch).where(batch.c.id == newest).values(values))
+        world.tick()
+
+    assert world.told() == [("", "quarantine", "first")]
+    assert world.events[0].counts == {"quarantined": 500, "lines": 500}
+
+
+def test_resolved_incidents_go_after_their_time_and_open_ones_stay(world: Watched) -> None:
+    """Whatever their age."""
+    open_one = {
+        "policy": NAME, "kind": "missing", "severity": "warning", "opened_us": 1, "first_us": 1,
+        "last_us": 1, "sequence": 0, "counts": "{}", "summary": "", "cause": "", "advice": "",
+        "examples": "[]", "updated_us": 1,
+    }  # fmt: skip
+    with writing(world.engine) as connection:
+        open_incident(connection, open_one)
+        open_incident(connection, open_one | {"kind": "leak", "resolved_us": 1})
+        open_incident(connection, open_one | {"kind": "leak", "resolved_us": NOW})
+    aging = next(one for one in ages(RetentionSettings()).tables if one.table is incident)
+
+    drop_rows(world.engine, aging, NOW - 1, lambda: False)
+
+    assert [(row.kind, row.resolved_us) for row in world.incidents()] == [
+        ("missing", None), ("leak", NOW),
+    ]  # fmt: skip
 
 
 def history(world: Watched) -> Iterator[None]:
