@@ -14,7 +14,7 @@ from collector.db.retention import drop_rows
 from collector.db.tables import batch, instance, position
 from collector.settings.retention import RetentionSettings
 from tests.settling import NOW, SECOND, Given, emptied, make_policy
-from tests.watching import Watched, messages, uncopied
+from tests.watching import Watched, messages, uncopied, whole
 from verifier.incidents.event import Kind
 from verifier.incidents.rules import TellRules
 from verifier.incidents.store import add_silence, open_incident
@@ -268,10 +268,10 @@ def history(world: Watched) -> Iterator[None]:
         held.append(lines[2])
         return lines[:2]
 
-    for step in range(12):
-        world.traffic(20, 5, hold if 2 <= step < 6 else lambda _n, lines: lines)
+    for step in range(16):
+        world.traffic(30, 2, hold if 2 <= step < 5 else whole)
         if step == 8:
-            world.write(held[:60], partition=1)
+            world.write(held[:20], partition=1)
         world.caught_up()
         yield
 
@@ -314,7 +314,7 @@ def test_killed_at_any_statement_incidents_and_messages_are_the_same(engine: Eng
     """No incident opens twice, none is lost, and each notification is written once."""
     count, expected = replayed(engine)
     assert len(expected[1]) >= 2
-    every = count // 60 or 1
+    every = count // 24 or 1
 
     for kill_at in range(1, count + 1, every):
         assert replayed(engine, kill_at)[1] == expected, f"killed at {kill_at} of {count}"
