@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 
 from tests import recordings
-from verifier.check import report
+from verifier.check import report, sources
+from verifier.check.lookup import explain_files
+from verifier.check.pieces import whole_end
 from verifier.check.run import check
 from verifier.policies.read import read_policies
 
@@ -63,6 +66,79 @@ def test_pieces_of_lines_are_joined(tmp_path: Path) -> None:
     assert {name: n for name, n in found["verdicts"].items() if n} == {"matched": 1817, "leak": 61}
     assert (found["lines"]["observations"], found["lines"]["ignored"]) == (count, count)
     assert found["lines"]["quarantined"] == 0
+
+
+def in_pieces(lines: list[bytes]) -> list[bytes]:
+    """Lines as the runtime's file has long ones, with a line of the other stream in each."""
+    return [
+        b"2026-11-22T15:13:00.%09dZ %s\n" % (3 * n + part, text)
+        for n, line in enumerate(lines)
+        for part, text in (
+            (0, b"stdout P " + line[:150]),
+            (1, b"stderr F some warning"),
+            (2, b"stdout F " + line[150:].rstrip()),
+        )
+    ]
+
+
+def test_pieces_are_joined_wherever_a_file_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files are read in chunks, and no chunk ends within a line; findings show the whole line."""
+    monkeypatch.setattr(sources, "CHUNK_BYTES", 1000)
+    logs = {pod: in_pieces(lines) for pod, lines in recordings.read("leak").items()}
+
+    found = judge(recordings.write_plain(logs, tmp_path))
+
+    assert {name: n for name, n in found["verdicts"].items() if n} == {"matched": 1817, "leak": 61}
+    assert found["lines"]["quarantined"] == 0
+    assert all(finding["request_id"] for finding in found["findings"])
+
+
+def test_piece_without_its_rest_moves_no_end_of_a_chunk(tmp_path: Path) -> None:
+    """A chunk ends where it would, if a line's rest never comes, else where the rest is."""
+    lone = b"2026-11-22T15:13:00.000000000Z stderr P lost\n"
+    pair = b"2026-11-22T15:13:00.000000001Z stdout %s line\n"
+    log = tmp_path / "pod.log"
+    log.write_bytes(lone + pair % b"P" + pair % b"F" + pair % b"F")
+
+    with log.open("rb") as file:
+        assert whole_end(file, 0, len(lone)) == len(lone)
+        first = len(lone + pair % b"P")
+        assert whole_end(file, 0, first) == first + len(pair % b"F")
+
+
+def test_request_in_pieces_is_explained(tmp_path: Path) -> None:
+    """`explain` shows the lines of a request that the container runtime split."""
+    logs = recordings.read("clean")
+    line = logs[MIRROR][0].decode()
+    request_id = next(re.finditer(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", line))[0]
+
+    whole, split = (
+        explain_files(read_policies([POLICY]), recordings.write_plain(part, tmp_path), request_id)
+        for part in (logs, {pod: in_pieces(lines) for pod, lines in logs.items()})
+    )
+
+    verdicts_and_lines = [(story.verdicts, len(story.lines)) for story in whole]
+    assert [(story.verdicts, len(story.lines)) for story in split] == verdicts_and_lines
+    assert verdicts_and_lines[0][0] == {"matched": 1}
+
+
+def test_line_that_only_looks_like_a_piece_is_a_line(tmp_path: Path) -> None:
+    """Lines in the runtime's tag of a piece, joined by a shipper, are judged as they are."""
+    logs = {
+        pod: [
+            json.dumps({"log": line.decode().rstrip(), "stream": "stdout", "time": f"{n}"}).encode()
+            + b"\n"
+            for n, line in enumerate(lines)
+        ]
+        for pod, lines in recordings.read("leak").items()
+    }
+
+    found = judge(recordings.write_plain(logs, tmp_path))
+
+    assert {name: n for name, n in found["verdicts"].items() if n} == {"matched": 1817, "leak": 61}
+    assert all(finding["request_id"] for finding in found["findings"])
 
 
 def test_prefixes_of_kubectl_name_their_pods(tmp_path: Path) -> None:

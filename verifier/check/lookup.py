@@ -18,6 +18,7 @@ from collector.observation import observe
 from collector.records import AccessLog, Identity
 from verifier.check.evidence import Part, PolicyEvidence, weigh
 from verifier.check.kinds import Stretch
+from verifier.check.pieces import may_be_whole, whole_line
 from verifier.check.plan import Plan
 from verifier.check.sources import Source, chunks, open_sources, read_chunk
 from verifier.explain import Found, Story, explain, same_id, show_line
@@ -41,10 +42,11 @@ class _Seen(msgspec.Struct):
 
 def _pattern(request_id: str) -> re.Pattern[bytes]:
     """What a raw line of the id contains, whatever its trace reason and JSON escapes."""
-    text = re.escape(request_id.encode())
     if len(request_id) == 36 and request_id[8:24:5] == "----":
-        text = re.escape(request_id[:14].encode()) + b"." + re.escape(request_id[15:].encode())
-    return re.compile(text)
+        # Of an id at the end of a piece of a line, one of the halves is whole.
+        halves = request_id[:14], request_id[15:]
+        return re.compile(b"|".join(re.escape(half.encode()) for half in halves))
+    return re.compile(re.escape(request_id.encode()))
 
 
 def explain_files(
@@ -106,7 +108,9 @@ def _find(plan: Plan, sources: tuple[Source, ...], request_id: str, seen: _Seen)
     for chunk in chunks(sources):
         source = sources[chunk.source]
         number = 0 if chunk.start == 0 else number
-        for line in read_chunk(source, chunk):
+        lines = read_chunk(source, chunk)
+        joined: list[RawLine] = []
+        for index, line in enumerate(lines):
             number += 1
             for cluster, side in _CLUSTERS:
                 if cluster in line:
@@ -114,16 +118,30 @@ def _find(plan: Plan, sources: tuple[Source, ...], request_id: str, seen: _Seen)
                     parts.update((p, int(side), 0) for p in range(len(plan.policies)))
             seen.tls |= _SERVER_NAME in line
             if wanted(line):
-                yield from _read(plan, source, line, number, request_id, seen)
+                whole = _whole(plan, source, lines, index, joined)
+                yield from _read(plan, source, whole, number, request_id, seen)
+
+
+def _whole(
+    plan: Plan, source: Source, lines: list[bytes], index: int, joined: list[RawLine]
+) -> list[RawLine]:
+    """The lines within one line of a file, or the one of which it holds a piece, told once."""
+    who = Identity(pod=source.pod)
+    whole = []
+    for one in unwrap(lines[index], who):
+        if may_be_whole(one) and isinstance(plan.lines.parse(one.text.rstrip("\r")), AccessLog):
+            whole.append(RawLine(one.text, one.identity, one.time, one.stream))
+        elif (line := whole_line(lines, index, plan.lines.parse, who)) and line not in joined:
+            joined.append(line)
+            whole.append(line)
+    return whole
 
 
 def _read(
-    plan: Plan, source: Source, line: bytes, number: int, request_id: str, seen: _Seen
+    plan: Plan, source: Source, lines: list[RawLine], number: int, request_id: str, seen: _Seen
 ) -> Iterator[Found]:
-    """The lines of the id within one line of a file."""
-    for piece in unwrap(line, Identity(pod=source.pod)):
-        if not isinstance(piece, RawLine):
-            continue
+    """The lines of the id among those of one line of a file."""
+    for piece in lines:
         seen.shipped |= piece.identity.pod != source.pod
         log = plan.lines.parse(piece.text.rstrip("\r"))
         if not isinstance(log, AccessLog) or not same_id(request_id, log.request_id):

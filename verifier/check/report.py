@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.envelopes.found import RawLine
 from collector.envelopes.unwrap import unwrap
 from collector.records import AccessLog
+from verifier.check.pieces import may_be_whole, whole_line
 from verifier.check.reduce import lines_of
 from verifier.check.run import Outcome
 from verifier.check.sources import read_chunk
@@ -78,7 +78,7 @@ class Evidence:
 
     def __init__(self, outcome: Outcome) -> None:
         self._outcome = outcome
-        self._texts: dict[tuple[int, int], bytes] = {}
+        self._logs: dict[tuple[int, int], list[AccessLog]] = {}
 
     def load(self, findings: list[Finding]) -> None:
         """Reads the lines of these findings, each chunk once."""
@@ -91,16 +91,22 @@ class Evidence:
             part = self._outcome.chunks[chunk]
             lines = read_chunk(self._outcome.sources[part.source], part)
             for number in numbers:
-                self._texts[chunk, number] = lines[number]
+                self._logs[chunk, number] = self._read(lines, number)
+
+    def _read(self, lines: list[bytes], number: int) -> list[AccessLog]:
+        """The access logs that a line of a chunk holds, or ends."""
+        found = [one.text for one in unwrap(lines[number]) if may_be_whole(one)]
+        logs = [self._outcome.read_line(text) for text in found]
+        read = [log for log in logs if isinstance(log, AccessLog)]
+        if not read and (whole := whole_line(lines, number, self._outcome.read_line)):
+            log = self._outcome.read_line(whole.text)
+            read = [log] if isinstance(log, AccessLog) else []
+        return read
 
     def log(self, where: tuple[int, int], line_start_us: int) -> AccessLog | None:
         """The fields of a loaded line."""
-        for piece in unwrap(self._texts.get(where, b"")):
-            if isinstance(piece, RawLine):
-                log = self._outcome.read_line(piece.text)
-                if isinstance(log, AccessLog) and log.start_us == line_start_us:
-                    return log
-        return None
+        logs = self._logs.get(where, [])
+        return next((log for log in logs if log.start_us == line_start_us), None)
 
     def place(self, where: tuple[int, int]) -> tuple[str, int]:
         """File and line number, from 1."""

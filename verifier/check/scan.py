@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from collector.envelopes.found import Piece, RawLine
-from collector.envelopes.joining import Given, HeldPiece, Joiner, stream_of
+from collector.envelopes.joining import Given, Joiner, stream_of
 from collector.envelopes.unwrap import unwrap
 from collector.formats.own_pod import writer_of
 from collector.formats.parse import Ignored, Quarantined
@@ -20,6 +20,7 @@ from collector.observation import Observation, observe
 from collector.records import AccessLog, Identity
 from verifier.check.answers import Sample
 from verifier.check.kinds import Kinds, Known, Stretch
+from verifier.check.pieces import held_piece
 from verifier.check.plan import Plan
 from verifier.check.records import LAYOUT, Kind, key_of
 from verifier.check.sources import Chunk, Source, read_chunk
@@ -135,12 +136,20 @@ class Scanner:
                 self._take(report, text, pod, pod, chunk, index)
             elif isinstance(found, Quarantined):
                 self._refuse(report, index, found.reason)
+            elif isinstance(found, Piece) and self._is_whole(found):
+                pod = found.identity
+                report.shipped |= pod.pod != source.pod
+                self._take(report, found.text, pod, pod, chunk, index)
             else:
                 report.other += 1
                 if isinstance(found, Piece):
-                    stream, time = stream_of(found), str(found.time)
-                    piece = HeldPiece(index, item, stream, time, found.text, 0)
-                    self._give_up(report, self._joiner.hold(piece, 0))
+                    self._give_up(report, self._joiner.hold(held_piece(found, index, item), 0))
+
+    def _is_whole(self, piece: Piece) -> bool:
+        """Whether what only looks like a piece is a line."""
+        if not piece.unsure or self._joiner.holds(stream_of(piece)):
+            return False
+        return isinstance(self._plan.lines.parse(piece.text), AccessLog)
 
     def _give_up(self, report: ChunkReport, given: list[Given]) -> None:
         """Counts pieces of lines whose rest did not come, which counted as no access log."""

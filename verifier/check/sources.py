@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from collector.errors import InputError, UsageError
+from verifier.check.pieces import whole_end
 
 CHUNK_BYTES: Final = 4 * 1024 * 1024
 _STDIN: Final = "-"
@@ -109,7 +110,7 @@ def _keep_stream(path: Path, folder: Path) -> Path:
 
 
 def chunks(sources: tuple[Source, ...]) -> Iterator[Chunk]:
-    """Cuts the sources into chunks that end at line ends, in order."""
+    """Cuts the sources into chunks, in order, that end at line ends and split no joined line."""
     for number, source in enumerate(sources):
         with Path(source.path).open("rb") as file:
             start = 0
@@ -117,7 +118,7 @@ def chunks(sources: tuple[Source, ...]) -> Iterator[Chunk]:
                 end = min(start + CHUNK_BYTES, source.size)
                 if end < source.size:
                     file.seek(end)
-                    end += len(file.readline())
+                    end = whole_end(file, start, end + len(file.readline()))
                 yield Chunk(number, start, end)
                 start = end
 
