@@ -185,6 +185,22 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
+def by_index(connection: Connection) -> Iterator[None]:
+    """Has PostgreSQL take an index wherever there is one, up to the end of the block.
+
+    It does not know how little a BRIN filter of random values lets through, and would rather read
+    all of a table. To be used within a transaction.
+    """
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    connection.exec_driver_sql("SET LOCAL enable_seqscan = off; SET LOCAL jit = off")
+    yield
+    # Not after an error: the settings end with the transaction then.
+    connection.exec_driver_sql("SET LOCAL enable_seqscan = DEFAULT; SET LOCAL jit = DEFAULT")
+
+
+@contextmanager
 def driver_errors(connection: Connection) -> Iterator[None]:
     """Around the use of the driver itself: its errors become SQLAlchemy's, as everywhere else."""
     dialect = connection.dialect

@@ -83,6 +83,8 @@ class Upkeep:
         built = []
         for column in INDEXED:
             name = f"{part.name}_{column}_idx"
+            if name in known and known[name][3]:
+                name = f"{part.name}_{column}_btree"  # the parent's filter took that name
             if name in known and known[name][2]:
                 continue
             if name in known and not self._try(f"DROP INDEX CONCURRENTLY {known[name][1]}"):

@@ -96,14 +96,17 @@ def store(engine: Engine, traffic: Traffic) -> None:
 
 @contextmanager
 def without_indexes(engine: Engine) -> Iterator[None]:
-    """SQLite builds the index on keys at once, after the block, and not row by row."""
+    """SQLite builds the indexes on hashes at once, after the block, and not row by row."""
     if engine.dialect.name == "postgresql":
         yield
         return
-    index = next(one for one in observation.indexes if one.name == "ix_observation_key")
-    index.drop(engine)
+    names = ("ix_observation_key", "ix_observation_request_id")
+    indexes = [one for one in observation.indexes if one.name in names]
+    for index in indexes:
+        index.drop(engine)
     yield
-    index.create(engine)
+    for index in indexes:
+        index.create(engine)
 
 
 def cover(engine: Engine, traffic: Traffic) -> None:

@@ -6,6 +6,7 @@ The verifier runs in a process of its own (`tests.bench.ticking`), so that its m
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,13 +37,18 @@ _WINDOW_US: Final = 10 * SECOND_US
 
 
 def settles(options: Options) -> Iterator[Figure]:
-    """The figures of each database."""
+    """The figures of each database, beside a short history and beside the one that is asked for."""
+    short = min(options.rows // 10, 1_000_000)
     for kind in ("PostgreSQL", "SQLite"):
-        with database(kind) as url:
-            engine = open_engine(url)
-            prepare(engine, options.rows)
-            engine.dispose()
-            yield from _measured(kind, url, options)
+        before: float | None = None
+        for rows in (short, options.rows):
+            with database(kind) as url:
+                engine = open_engine(url)
+                prepare(engine, rows)
+                engine.dispose()
+                told = _told(url)
+            yield from _figures(kind, rows, told, before)
+            before = _tick_cpu_s(told)
 
 
 def prepare(engine: Engine, rows: int) -> None:
@@ -80,16 +86,28 @@ def _settle_before(connection: Any) -> None:
     connection.execute(insert(settled_policy).values(values))
 
 
-def _measured(kind: str, url: str, options: Options) -> Iterator[Figure]:
-    """Runs the process and tells what it measured."""
-    beside = f"beside {options.rows:,} settled rows"
+def _told(url: str) -> dict[str, Any]:
+    """Runs the process; returns what it measured."""
     command = [sys.executable, "-m", "tests.bench.ticking", url, str(NOW_US)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    told = json.loads(done.stdout)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _tick_cpu_s(told: dict[str, Any]) -> float:
+    """Processor time of a tick, the server's with it."""
+    return statistics.median(one["cpu_s"] for one in told["ticks"]["runs"])
+
+
+def _figures(kind: str, rows: int, told: dict[str, Any], before: float | None) -> Iterator[Figure]:
+    """What the process measured; `before`: CPU of a tick beside the short history."""
+    beside = f"beside {rows:,} settled rows"
     for name, lines in (("backlog", told["backlog"]["lines"]), ("tick", told["ticks"]["lines"])):
         found = told["backlog" if name == "backlog" else "ticks"]["runs"]
         runs = tuple(Run(one["wall_s"], one["cpu_s"], told["rss_mb"]) for one in found)
         note = f"{beside}; CPU with the server's"
+        if name == "tick" and before:
+            note += f", {_tick_cpu_s(told) / before:.2f} times that beside the short history"
         yield Figure(f"settle: {kind}, {name}", lines, runs, note)
     walls = sorted(one["wall_s"] for one in told["lookups"])
     note = f"{beside}; p95 {walls[len(walls) * 95 // 100] * 1000:.0f} ms"

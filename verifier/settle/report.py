@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Row, func, select
 
+from collector.db.engine import by_index
 from collector.db.tables import STOPPED, batch, observation, pod, policy_version, position
 from collector.keys import same_ids
 from verifier.pairing.lines import Verdict
@@ -219,8 +220,6 @@ def lines_of(
 ) -> Sequence[Row[Any]]:
     """All stored lines of a request id, by start, with pod, node, topic and partition.
 
-    Without bounds all of the history is read where the database has no index on ids.
-
     Args:
         connection: A reading transaction.
         request_id: As any proxy logged it; the trace reason inside does not matter.
@@ -240,7 +239,8 @@ def lines_of(
         query = query.where(c.start_us >= since_us)
     if until_us is not None:
         query = query.where(c.start_us < until_us)
-    return connection.execute(query.where(c.request_id.in_(same_ids(request_id)))).all()
+    with by_index(connection):
+        return connection.execute(query.where(c.request_id.in_(same_ids(request_id)))).all()
 
 
 def _latest(policy: str, since_us: int | None, until_us: int | None) -> list[Any]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from collector.db.engine import by_index
 from collector.db.tables import observation, quarantine
 from collector.keys import same_ids
 from verifier.api.models import Erased
@@ -30,13 +31,18 @@ def erase(connection: Connection, request_id: str, *, who: str, why: str, now_us
         now_us: The database's clock.
     """
     ids = same_ids(request_id)
-    lines = connection.execute(
-        update(observation)
-        .where(observation.c.request_id.in_(ids))
-        .values(
-            request_id=ERASED, path=ERASED, authority=ERASED, forwarded_for=None, user_agent=None
-        )
-    ).rowcount
+    with by_index(connection):
+        lines = connection.execute(
+            update(observation)
+            .where(observation.c.request_id.in_(ids))
+            .values(
+                request_id=ERASED,
+                path=ERASED,
+                authority=ERASED,
+                forwarded_for=None,
+                user_agent=None,
+            )
+        ).rowcount
     findings = _erase_findings(connection, list(ids), {"at_us": now_us, "who": who, "why": why})
     return Erased(
         request_id=request_id,
