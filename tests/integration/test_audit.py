@@ -153,3 +153,36 @@ def test_no_tampering_is_unseen(settled: Engine) -> None:
             found = audit(connection)
             connection.rollback()
         assert any(chain.broken for chain in found.values()), done
+
+
+def _reorder(connection: Connection, numbers: list[int], at: int) -> None:
+    """Two rows change places in the chain."""
+    c = settled_window.c
+    for old, new in ((numbers[at], -1), (numbers[at + 1], numbers[at]), (-1, numbers[at + 1])):
+        connection.execute(update(settled_window).where(c.id == old).values(id=new))
+
+
+def _truncate(connection: Connection, numbers: list[int], at: int) -> None:
+    """The rest of the chain is cut off."""
+    connection.execute(delete(settled_window).where(settled_window.c.id >= numbers[at]))
+
+
+def _take_out(connection: Connection, numbers: list[int], at: int) -> None:
+    """One row goes."""
+    connection.execute(delete(settled_window).where(settled_window.c.id == numbers[at]))
+
+
+@pytest.mark.parametrize("change", [_reorder, _truncate, _take_out])
+def test_wherever_the_chain_is_changed_the_rows_before_fit(change: Any, settled: Engine) -> None:
+    """The first row that does not fit is the one where it was done, or that it superseded."""
+    rows = written(settled, settled_window)
+    numbers = [row["id"] for row in rows]
+    for at in range(1, len(numbers) - 1):
+        with settled.connect() as connection:
+            change(connection, numbers, at)
+            (chain,) = audit(connection).values()
+            connection.rollback()
+        starts = {row["start_us"] for row in rows[at:] if row["revision"] > 1}
+        superseded = [n for n, row in enumerate(rows) if row["start_us"] in starts]
+        assert chain.broken is not None
+        assert min([at, *superseded]) <= chain.rows <= at

@@ -15,10 +15,20 @@ from operator import add
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Subquery, and_, case, func, literal, or_, select
+from sqlalchemy import Connection, Subquery, and_, case, func, literal, or_, select
 
 from verifier.pairing.lines import Marker, MirrorGroup
-from verifier.settle.simple_keys import Plan, by_key, count_if, is_lacking, is_simple, marked
+from verifier.settle.shapes import MOST_MIRRORS, Shape, shapes
+from verifier.settle.simple_keys import (
+    MARKERS,
+    Plan,
+    by_key,
+    is_ordinary,
+    marker,
+)
+from verifier.tables import LONG_US
+
+_SIMPLE, _LACKING, _ODD = 1, 2, 3
 
 
 class Counts(msgspec.Struct):
@@ -33,19 +43,21 @@ class Counts(msgspec.Struct):
     control_lost: int = 0
     paired: int = 0
     status_differs: int = 0
-    copies: int = 0
-    field: int = 0
-    shadow_host: int = 0
-    forwarded: int = 0
+    markers: dict[Marker, int] = {}
 
-    def markers(self) -> dict[Marker, int]:
-        """By what how many arrivals were told to be copies."""
-        told = {
-            Marker.FIELD: self.field,
-            Marker.SHADOW_HOST: self.shadow_host,
-            Marker.FORWARDED: self.forwarded,
-        }
-        return {**told, Marker.POLICY: self.copies - sum(told.values())}
+    def add(self, plan: Plan, shape: Shape, number: int, markers: int) -> None:
+        """Adds ordinary requests that have the copies that they owe; markers as `_markers`."""
+        for group, is_there in enumerate(shape.mirrors):
+            if is_there:
+                told = MARKERS[markers // len(MARKERS) ** group % len(MARKERS)]
+                self.markers[told] = self.markers.get(told, 0) + number
+        self.requests += number
+        if not plan.mirrors:
+            self.exempt += number
+        elif any(shape.mirrors):
+            self.matched += number
+        else:
+            self.unsampled += number
 
 
 class Lacking(NamedTuple):
@@ -73,35 +85,37 @@ class Found(msgspec.Struct):
 
 def suits(mirrors: Sequence[MirrorGroup]) -> bool:
     """Whether the set-wise form covers a policy with these mirrors."""
-    return all(len(group.percents) == 1 and not group.live for group in mirrors)
+    few = len(mirrors) <= MOST_MIRRORS
+    return few and all(len(group.percents) == 1 and not group.live for group in mirrors)
 
 
 def count(connection: Connection, plan: Plan) -> Found:
     """Judges the ordinary keys of a span."""
     found = Found()
+    known = _shapes(plan, lacking=False) | shapes(plan.mirrors, plan.primary_logged, lacking=True)
+    asked = plan.primary_logged is not False
     for row in connection.execute(_statement(plan)):
-        start = None if row.number is None else plan.span.start_us + row.number * plan.size_us
-        if start is None:
+        if row.shape is None:
             found.odd.append(row.key)
-        elif row.key is not None:
+            continue
+        start, shape = plan.span.start_us + row.number * plan.size_us, known[row.shape]
+        control = int(shape.client and asked)
+        control_lost = int(control and not shape.primary)
+        if row.key is not None:
             lacking = found.lacking.setdefault(start, [])
-            lacking.append(Lacking(row.sent_us, row.key, row.control, row.control_lost))
-        else:
-            found.counts[start] = Counts(
-                requests=row.requests,
-                matched=row.matched,
-                unsampled=row.unsampled,
-                exempt=row.exempt,
-                control=row.control,
-                control_lost=row.control_lost,
-                paired=row.paired,
-                status_differs=row.status_differs,
-                copies=row.copies,
-                field=row.field,
-                shadow_host=row.shadow_host,
-                forwarded=row.forwarded,
-            )
+            lacking.append(Lacking(row.sent_us, row.key, control, control_lost))
+            continue
+        counts = found.counts.setdefault(start, Counts())
+        counts.add(plan, shape, row.requests, row.markers)
+        counts.control += control * row.requests
+        counts.control_lost += control_lost * row.requests
+        counts.paired += row.paired
+        counts.status_differs += row.status_differs
     return found
+
+
+def _shapes(plan: Plan, *, lacking: bool) -> dict[int, Shape]:
+    return shapes(plan.mirrors, plan.primary_logged, lacking=lacking)
 
 
 def count_lacking(found: Found, limit: int) -> None:
@@ -129,61 +143,72 @@ def count_lacking(found: Found, limit: int) -> None:
 
 
 def _statement(plan: Plan) -> Any:
-    keys = by_key(plan)
-    simple, lacking = is_simple(plan, keys), is_lacking(plan, keys)
-    first = keys.c.first_us
-    within = and_(first >= plan.span.start_us, first < plan.span.end_us)
-    index = (first - plan.span.start_us) // plan.size_us
-    number = case((or_(simple, lacking), index)).label("number")
-    key = case((simple, None), else_=keys.c.key).label("key")
-    # The line that the finding would name.
-    request = func.coalesce(keys.c.client_start, keys.c.primary_start)
-    sent_us = case((lacking, request)).label("sent_us")
-    sums = _sums(plan, keys)
-    return (
-        select(number, key, sent_us, *(total.label(name) for name, total in sums.items()))
-        .where(
-            or_(
-                and_(or_(simple, lacking), within),
-                and_(~simple, ~lacking, keys.c.here > 0),
-            )
+    """Ordinary keys counted by window and shape; lacking and odd ones one by one."""
+    keys = _told(plan).c
+    names = ("number", "shape", "markers", "key", "sent_us")
+    return select(
+        *(keys[name] for name in names),
+        func.count().label("requests"),
+        func.sum(keys.paired).label("paired"),
+        func.sum(keys.differs).label("status_differs"),
+    ).group_by(*(keys[name] for name in names))
+
+
+def _told(plan: Plan) -> Subquery:
+    """One row for each key that the span concerns; what must not be told apart is null."""
+    keys: Any = by_key(plan).c
+    span = plan.span
+    simple = is_ordinary(plan, keys, _shapes(plan, lacking=False))
+    # The copy of a long request may still be running.
+    is_short = keys.end_us - keys.min_us <= LONG_US
+    lacking = and_(is_ordinary(plan, keys, _shapes(plan, lacking=True)), is_short)
+    kind = case((simple, _SIMPLE), (lacking, _LACKING), else_=_ODD).label("kind")
+    # The line that the finding would name, and the first one.
+    sent_us = func.coalesce(keys.client_start, keys.primary_start)
+    earlier = keys.primary_start < keys.client_start
+    first_us = case((earlier, keys.primary_start), else_=sent_us).label("first_us")
+    pairs, differing = _pairs(plan, keys)
+    sorted_out = (
+        select(
+            *keys, kind, first_us, sent_us.label("asked_us"), pairs, differing, _markers(plan, keys)
         )
-        .group_by(number, key, sent_us)
+        .offset(0)
+        .subquery()
+        .c
+    )
+    c = sorted_out
+    within = and_(c.first_us >= span.start_us, c.first_us < span.end_us)
+    # Without a line in the span it is read in vain, no more.
+    meets = and_(c.max_us >= span.start_us, c.min_us < span.end_us)
+    number = (c.first_us - span.start_us) // plan.size_us
+    return (
+        select(
+            case((c.kind != _ODD, number)).label("number"),
+            case((c.kind != _ODD, c.shape)).label("shape"),
+            case((c.kind == _SIMPLE, c.markers)).label("markers"),
+            case((c.kind != _SIMPLE, c.key)).label("key"),
+            case((c.kind == _LACKING, c.asked_us)).label("sent_us"),
+            c.paired,
+            c.differs,
+        )
+        .where(or_(and_(c.kind != _ODD, within), and_(c.kind == _ODD, meets)))
+        .subquery()
     )
 
 
-def _sums(plan: Plan, keys: Subquery) -> dict[str, ColumnElement[int]]:
-    c = keys.c
-    mirrors = [c[f"mirror{group}_n"] for group in range(len(plan.mirrors))]
-    copied = reduce(or_, (number > 0 for number in mirrors)) if mirrors else literal(False)
-    none_owed = not mirrors
-    certain = any(group.certain for group in plan.mirrors)
-    asked = c.client_n if plan.primary_logged is not False else literal(0)
-    code = func.coalesce(c.client_code, c.primary_code)
-    pairs = [
-        and_(c[f"mirror{group}_n"] == 1, c[f"mirror{group}_code"] != 0, code != 0)
-        for group in range(len(mirrors))
-    ]
-    differs = [and_(pair, c[f"mirror{group}_code"] != code) for group, pair in enumerate(pairs)]
-    drawn = literal(True) if certain else copied
-    told = [marked(keys, group) for group in range(len(mirrors))]
-    return {
-        "requests": func.count(),
-        "matched": count_if(and_(drawn, literal(not none_owed))),
-        "unsampled": count_if(and_(~drawn, literal(not none_owed))),
-        "exempt": count_if(literal(none_owed)),
-        "control": count_if(asked == 1),
-        "control_lost": count_if(and_(asked == 1, c.primary_n == 0)),
-        "paired": _total(pairs),
-        "status_differs": _total(differs),
-        "copies": _total([number == 1 for number in mirrors]),
-        "field": _total([one[Marker.FIELD] for one in told]),
-        "shadow_host": _total([one[Marker.SHADOW_HOST] for one in told]),
-        "forwarded": _total([one[Marker.FORWARDED] for one in told]),
-    }
+def _pairs(plan: Plan, keys: Any) -> tuple[Any, Any]:
+    """How many copies were answered as their request was, and how many otherwise."""
+    code = func.coalesce(keys.client_code, keys.primary_code)
+    copies = [keys[f"mirror{group}_code"] for group in range(len(plan.mirrors))]
+    # A copy that is not there has no code: null, and so no pair.
+    pairs = [case((and_(copy != 0, code != 0), 1), else_=0) for copy in copies]
+    differing = [case((and_(copy != 0, code != 0, copy != code), 1), else_=0) for copy in copies]
+    return reduce(add, pairs, literal(0)).label("paired"), reduce(add, differing, literal(0)).label(
+        "differs"
+    )
 
 
-def _total(conditions: Sequence[ColumnElement[bool]]) -> ColumnElement[int]:
-    if not conditions:
-        return literal(0)
-    return reduce(add, (count_if(one) for one in conditions))
+def _markers(plan: Plan, keys: Any) -> Any:
+    """By what the copies are told to be copies, a digit for each mirror group."""
+    digits = (marker(keys, group) * len(MARKERS) ** group for group in range(len(plan.mirrors)))
+    return reduce(add, digits, literal(0)).label("markers")

@@ -1,8 +1,13 @@
-"""The lines around a span, one row for each key, and which of these rows are ordinary."""
+"""The lines around a span, one row for each key, and which of these rows are ordinary.
+
+Each line counts one in the octal digit of its part, and the sum of a key's lines is its shape: as
+long as there are at most seven of them, it tells how many of each part there are. So a few sums
+and maxima say all of a key, and which shapes are ordinary is a list of numbers, made in `shapes`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +19,6 @@ from sqlalchemy import (
     case,
     cast,
     func,
-    literal,
     or_,
     select,
     text,
@@ -28,10 +32,13 @@ from verifier.pairing.requests import SLACK_US
 from verifier.settle.chains import LONGEST_US
 from verifier.settle.clocks import RIGHT, Clocks
 from verifier.settle.presence import Kind
+from verifier.settle.shapes import CLIENT, PLAIN, PRIMARY, mirror_part
 from verifier.settle.windows import Span
 from verifier.tables import LONG_LINE, LONG_US
 
-_NONE, _CLIENT, _PRIMARY, _ODD, _MIRROR = 0, 1, 4, 9, 10
+ODD: Final = 8**8
+_NONE: Final = 0
+MOST_LINES: Final = 7
 _POD_SHIFT: Final = 1 << 32
 _NEVER_ORDINARY: Final = Trait.NO_ID | Trait.AMBIGUOUS | Trait.OTHER_NAME
 _MARKED: Final = Trait.MARKED | Trait.SHADOW_HOST
@@ -72,12 +79,12 @@ def reach_us(horizon_us: int) -> int:
 def _part(plan: Plan) -> ColumnElement[int]:
     """The part a line plays, as one number."""
     role, to = observation.c.role, observation.c.destination_id
-    clients: dict[int, set[int]] = {_CLIENT: set(), _ODD: set()}
+    clients: dict[int, set[int]] = {CLIENT: set(), ODD: set()}
     servers: dict[int, set[int]] = {}
     for kind, part in plan.parts.items():
         if kind.role == Role.CLIENT:
             if part is not None and kind.destination_id is not None:
-                clients[_CLIENT if part[0] is Side.CLIENT_LIVE else _ODD].add(kind.destination_id)
+                clients[CLIENT if part[0] is Side.CLIENT_LIVE else ODD].add(kind.destination_id)
         elif part is not None and kind.role == Role.SERVER:
             number = kind.pod_id * _POD_SHIFT + (kind.destination_id or 0)
             servers.setdefault(_server_part(part), set()).add(number)
@@ -87,51 +94,68 @@ def _part(plan: Plan) -> ColumnElement[int]:
         *((and_(is_client, to.in_(sorted(ids))), part) for part, ids in clients.items() if ids),
         (is_client, _NONE),
         *((and_(is_server, writer.in_(sorted(ids))), part) for part, ids in servers.items()),
-        else_=_ODD,
+        else_=ODD,
     )
 
 
 def _server_part(part: tuple[Side, int]) -> int:
     if part[0] is Side.SERVER_LIVE:
-        return _PRIMARY
-    return _MIRROR + part[1] if part[0] is Side.SERVER_MIRROR else _ODD
+        return PRIMARY
+    return mirror_part(part[1]) if part[0] is Side.SERVER_MIRROR else ODD
 
 
-def by_key(plan: Plan) -> Subquery:
-    """One row for each key with lines around the span."""
+def _lines(plan: Plan) -> Any:
+    """The lines around the span with their parts, odd ones as such."""
     reach = reach_us(plan.horizon_us)
     c, more_us = observation.c, plan.clocks.most_us
-    lines = (
+    near = (
         select(c.key, *_times(plan.clocks), c.code, c.traits, _part(plan).label("part"))
         .where(
             c.start_us >= plan.span.start_us - reach - more_us,
             c.start_us < plan.span.end_us + reach + more_us,
             c.host_id.in_(plan.hosts),
         )
+        .offset(0)  # has the part computed once, whatever asks for it
         .subquery()
         .c
     )
-    request = lines.part.in_((_CLIENT, _PRIMARY))
+    request = near.part.in_((CLIENT, PRIMARY))
     odd = or_(
-        lines.part == _ODD,
-        and_(request, lines.traits.bitwise_and(ORDINARY_MASK) != 0),
-        lines.traits.bitwise_and(_NEVER_ORDINARY) != 0,
+        and_(request, near.traits.bitwise_and(ORDINARY_MASK) != 0),
+        near.traits.bitwise_and(_NEVER_ORDINARY) != 0,
     )
-    here = and_(lines.start_us >= plan.span.start_us, lines.start_us < plan.span.end_us)
+    past = and_(near.part == PRIMARY, near.traits.bitwise_and(Trait.PLAIN) != 0)
+    part = case((odd, ODD), *([(past, PLAIN)] if plan.tls else []), else_=near.part)
+    return (
+        select(near.key, near.start_us, near.end_us, near.code, near.traits, part.label("part"))
+        .where(near.part != _NONE)
+        .offset(0)
+        .subquery()
+        .c
+    )
+
+
+def by_key(plan: Plan) -> Subquery:
+    """One row for each key with lines around the span."""
+    lines = _lines(plan)
+    is_primary = lines.part.in_((PRIMARY, PLAIN)) if plan.tls else lines.part == PRIMARY
+    sides = {"client": lines.part == CLIENT, "primary": is_primary}
+    for group in range(len(plan.mirrors)):
+        sides[f"mirror{group}"] = lines.part == mirror_part(group)
     columns: list[ColumnElement[Any]] = [
         lines.key,
-        count_if(odd).label("odd"),
-        count_if(here).label("here"),
-        func.min(case((request, lines.start_us))).label("first_us"),
+        func.count().label("lines"),
+        func.sum(lines.part).label("shape"),
         func.min(lines.start_us).label("min_us"),
         func.max(lines.start_us).label("max_us"),
         func.max(lines.end_us).label("end_us"),
-        *_side_columns(lines, "client", _CLIENT),
-        *_side_columns(lines, "primary", _PRIMARY),
+        _of(sides["client"], lines.start_us).label("client_start"),
+        _of(sides["client"], lines.end_us).label("client_end"),
+        _of(sides["primary"], lines.start_us).label("primary_start"),
+        *(_of(is_side, lines.code).label(f"{name}_code") for name, is_side in sides.items()),
     ]
-    for group in range(len(plan.mirrors)):
-        columns += _side_columns(lines, f"mirror{group}", _MIRROR + group)
-    return select(*columns).where(lines.part != _NONE).group_by(lines.key).subquery()
+    columns += [_of(is_side, lines.traits).label(f"{name}_t") for name, is_side in sides.items()]
+    return select(*columns).group_by(lines.key).subquery()
 
 
 def _times(clocks: Clocks) -> tuple[ColumnElement[int], ColumnElement[int]]:
@@ -148,75 +172,34 @@ def _times(clocks: Clocks) -> tuple[ColumnElement[int], ColumnElement[int]]:
     return (c.start_us - ahead_us).label("start_us"), (c.end_us - ahead_us).label("end_us")
 
 
-def count_if(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    """How many rows fulfil a condition. Sums of whole numbers are decimals on PostgreSQL."""
-    return func.count(case((condition, 1)))
+def _of(is_side: ColumnElement[bool], value: ColumnElement[int]) -> ColumnElement[int]:
+    """A value of the one line of a side."""
+    return func.max(case((is_side, value)))
 
 
-def _side_columns(lines: Any, name: str, part: int) -> list[ColumnElement[Any]]:
-    """Number, start, end, code and traits of the lines of one part; of one line where it is one."""
-    is_part = lines.part == part
-    values = {"start": lines.start_us, "end": lines.end_us, "code": lines.code, "t": lines.traits}
-    return [
-        count_if(is_part).label(f"{name}_n"),
-        *(func.max(case((is_part, v))).label(f"{name}_{what}") for what, v in values.items()),
-    ]
-
-
-def is_simple(plan: Plan, keys: Subquery) -> ColumnElement[bool]:
-    """Whether a key is one request with the copies that it owes; never null."""
-    mirrors = range(len(plan.mirrors))
-    copied = [one for group in mirrors for one in _mirror_conditions(plan, keys, group)]
-    return _and_never_null([*_one_request(plan, keys), *copied])
-
-
-def is_lacking(plan: Plan, keys: Subquery) -> ColumnElement[bool]:
-    """Whether a key is one request without its one copy; never null.
-
-    Asked only of policies with one mirror, of 100 %.
-    """
-    if len(plan.mirrors) != 1 or not plan.mirrors[0].certain:
-        return literal(False)
-    # The copy of a long request may still be running.
-    is_short = keys.c.end_us - keys.c.min_us <= LONG_US
-    conditions = [*_one_request(plan, keys), keys.c.mirror0_n == 0, is_short]
-    if plan.tls:
-        plain = keys.c.primary_t.bitwise_and(Trait.PLAIN) != 0
-        conditions.append(or_(keys.c.client_n > 0, ~plain))
-    return _and_never_null(conditions)
-
-
-def _and_never_null(conditions: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
-    """Its negation is true for every other row."""
-    return and_(*(func.coalesce(condition, False) for condition in conditions))
-
-
-def _one_request(plan: Plan, keys: Subquery) -> list[ColumnElement[bool]]:
-    """The conditions under which a key is exactly one ordinary request, whatever its copies."""
-    c = keys.c
+def is_ordinary(plan: Plan, keys: Any, wanted: Iterable[int]) -> ColumnElement[bool]:
+    """Whether a key is exactly one ordinary request of one of some shapes; never null."""
     reach = reach_us(plan.horizon_us)
+    both = and_(
+        keys.primary_start >= keys.client_start - SLACK_US,
+        keys.primary_start <= keys.client_end + SLACK_US,
+    )
     conditions = [
-        c.odd == 0,
-        c.client_n <= 1,
-        c.primary_n <= 1,
-        c.client_n + c.primary_n >= 1,
+        keys.lines <= MOST_LINES,
+        keys.shape.in_(sorted(wanted)),
         # One episode, of which nothing lies outside of what was read.
-        c.max_us - c.min_us <= plan.horizon_us,
-        c.min_us - plan.horizon_us - LONG_US >= plan.span.start_us - reach,
-        c.end_us + plan.horizon_us < plan.span.end_us + reach,
-        c.key.not_in(_long_before(plan, plan.span.start_us - reach)),
+        keys.max_us - keys.min_us <= plan.horizon_us,
+        keys.min_us - plan.horizon_us - LONG_US >= plan.span.start_us - reach,
+        keys.end_us + plan.horizon_us < plan.span.end_us + reach,
+        keys.key.not_in(_long_before(plan, plan.span.start_us - reach)),
         # A sender's line accounts for the attempt that lies in its span.
-        or_(
-            c.client_n + c.primary_n == 1,
-            and_(
-                c.primary_start >= c.client_start - SLACK_US,
-                c.primary_start <= c.client_end + SLACK_US,
-            ),
-        ),
+        or_(keys.client_start.is_(None), keys.primary_start.is_(None), both),
     ]
-    if plan.primary_logged is None:
-        conditions.append(or_(c.client_n == 0, c.primary_n == 1))
-    return conditions
+    for group, mirror in enumerate(plan.mirrors):
+        if not mirror.certain:
+            there = keys[f"mirror{group}_t"].is_not(None)
+            conditions.append(~and_(there, func.coalesce(_looks_live(keys, group), False)))
+    return and_(*conditions)
 
 
 def _long_before(plan: Plan, until_us: int) -> Any:
@@ -230,40 +213,31 @@ def _long_before(plan: Plan, until_us: int) -> Any:
     )
 
 
-def _mirror_conditions(plan: Plan, keys: Subquery, group: int) -> list[ColumnElement[bool]]:
-    number = keys.c[f"mirror{group}_n"]
-    if plan.mirrors[group].certain:
-        return [number == 1]
-    found = [number <= 1, or_(number == 0, ~_looks_live(keys, group))]
-    # All mirrors share one draw: who has a larger share gets what a smaller one gets.
-    for other, mirror in enumerate(plan.mirrors):
-        if other != group and plan.mirrors[group].percents[0] >= mirror.percents[0]:
-            found.append(number >= keys.c[f"mirror{other}_n"])
-    return found
+MARKERS: Final = (Marker.POLICY, Marker.FIELD, Marker.SHADOW_HOST, Marker.FORWARDED)
+"""By what a copy is told, in the order of their numbers in SQL."""
 
 
-def marked(keys: Subquery, group: int) -> dict[Marker, ColumnElement[bool]]:
-    """By what the one arrival at a mirror is told to be a copy; none of them: by the policy."""
-    one, traits = keys.c[f"mirror{group}_n"] == 1, keys.c[f"mirror{group}_t"]
-    field = traits.bitwise_and(int(Trait.MARKED)) != 0
-    shadow = traits.bitwise_and(int(Trait.SHADOW_HOST)) != 0
+def marker(keys: Any, group: int) -> ColumnElement[int]:
+    """By what the one arrival at a mirror is told to be a copy: its number in `MARKERS`."""
+    traits = keys[f"mirror{group}_t"]
     hops, reference = _hops(traits), _reference(keys)
-    return {
-        Marker.FIELD: and_(one, field),
-        Marker.SHADOW_HOST: and_(one, ~field, shadow),
-        Marker.FORWARDED: and_(one, ~field, ~shadow, reference > 0, hops > reference),
-    }
+    return case(
+        (traits.bitwise_and(Trait.MARKED) != 0, MARKERS.index(Marker.FIELD)),
+        (traits.bitwise_and(Trait.SHADOW_HOST) != 0, MARKERS.index(Marker.SHADOW_HOST)),
+        (and_(reference > 0, hops > reference), MARKERS.index(Marker.FORWARDED)),
+        else_=MARKERS.index(Marker.POLICY),
+    )
 
 
-def _reference(keys: Subquery) -> ColumnElement[int]:
+def _reference(keys: Any) -> ColumnElement[int]:
     """How many addresses the request carries, packed: the fewest of those that are logged."""
-    primary, client = _hops(keys.c.primary_t), _hops(keys.c.client_t)
+    primary, client = _hops(keys.primary_t), _hops(keys.client_t)
     return case((or_(client == 0, and_(primary > 0, primary < client)), primary), else_=client)
 
 
-def _looks_live(keys: Subquery, group: int) -> ColumnElement[bool]:
+def _looks_live(keys: Any, group: int) -> ColumnElement[bool]:
     """Whether the one arrival carries no more forwarded addresses than the request."""
-    traits = keys.c[f"mirror{group}_t"]
+    traits = keys[f"mirror{group}_t"]
     hops, reference = _hops(traits), _reference(keys)
     unmarked = traits.bitwise_and(_MARKED) == 0
     # Without a reference, no forwarded address at all (packed as 1) is a live request.

@@ -249,7 +249,7 @@ def _add_counts(tally: Tally, found: simple.Counts) -> None:
     for verdict in (Verdict.MATCHED, Verdict.MISSING, Verdict.UNSAMPLED, Verdict.EXEMPT):
         if number := getattr(found, verdict.value):
             tally.counts[verdict] = tally.counts.get(verdict, 0) + number
-    for marker, number in found.markers().items():
+    for marker, number in found.markers.items():
         tally.markers[marker] = tally.markers.get(marker, 0) + number
     tally.requests_high += found.requests
     for name in _COUNTED:
