@@ -1,6 +1,6 @@
 """How often the watches over shares are wrong, and how soon they see: `python -m tests.simulate`.
 
-Prints the tables that the README has. Every figure has a seed of its own, so that the same figures
+Prints the table that MEASURED.md has. Every figure has a seed of its own, so that the same figures
 come out on every machine, together or one by one.
 
 A false alarm is too rare to wait for: its probability is measured where it is common, under the

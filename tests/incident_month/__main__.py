@@ -1,4 +1,4 @@
-"""`python -m tests.incident_month`: prints the tables of the README."""
+"""`python -m tests.incident_month`: prints the tables of MEASURED.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m tests.shipping [--only WORDS] [--recordings clean,…]` prints the README's table."""
+"""`python -m tests.shipping [--only WORDS] [--recordings clean,…]` prints the table of MEASURED.md."""
 
 from __future__ import annotations
 
