@@ -1,4 +1,4 @@
-"""`python -m tests.shipping [--only WORDS] [--recordings clean,…]` prints the table of MEASURED.md."""
+"""`python -m tests.shipping [--only WORDS] [--recordings clean,…]` prints MEASURED.md's table."""
 
 from __future__ import annotations
 

@@ -127,7 +127,8 @@ def _show(found: Totals, ruling: Ruling) -> None:
     console = Console()
     if found.since_us is not None and found.until_us is not None:
         span = f"{iso_time(found.since_us)} to {iso_time(found.until_us)}"
-        console.print(f"{found.requests} requests in {found.windows} windows, {span}")
+        counted = f"{found.requests} requests in {found.windows} windows"
+        console.print(f"{counted}, {span}", soft_wrap=True)
     for verdict, count in found.verdicts.items():
         if count:
             console.print(f"  {verdict:14}  {count}", highlight=False)
