@@ -144,9 +144,11 @@ class Totals(msgspec.Struct):
     """The sums of the batches that were written.
 
     Attributes:
+        records: Of Kafka; all others are lines.
         has_logs: Whether any line was an access log, of a watched host or not.
     """
 
+    records: int = 0
     read: int = 0
     stored: int = 0
     ignored: int = 0
@@ -155,6 +157,7 @@ class Totals(msgspec.Struct):
 
     def add(self, batch: Batch) -> None:
         """Adds a batch."""
+        self.records += batch.records
         self.read += batch.read
         self.stored += batch.stored
         self.ignored += batch.ignored

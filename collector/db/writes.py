@@ -6,7 +6,8 @@ Either all of it is there or nothing; a process may die at any moment in between
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, insert
@@ -49,6 +50,10 @@ class Writer:
         slot: How much time a new partition covers (PostgreSQL).
         synchronous: Whether a commit waits for the server's disk (PostgreSQL). Without, a crash
             of the server may lose the last ones, rows and offsets together.
+        timed: Goes around each transaction, for metrics.
+
+    Attributes:
+        wrote_us: When something was written last, by the caller's clock; None: nothing was.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class Writer:
         *,
         slot: Slot = "day",
         synchronous: bool = True,
+        timed: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._engine = engine
         self._paths = paths
@@ -66,6 +72,8 @@ class Writer:
         self._partitions = Partitions(engine, slot)
         self._relaxed = not synchronous and engine.dialect.name == "postgresql"
         self._signs = Signs()
+        self._timed = timed
+        self.wrote_us: int | None = None
 
     def write(
         self, batches: Sequence[Batch], claims: Mapping[Partition, Claim], now_us: int
@@ -87,7 +95,7 @@ class Writer:
         try:
             self._partitions.cover(now_us)
             self._dimensions.learn([seen.observation for b in batches for seen in b.seen])
-            with writing(self._engine) as connection:
+            with self._timed(), writing(self._engine) as connection:
                 if self._relaxed:
                     connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                 news = self._write_all(connection, batches, claims, now_us)
@@ -97,6 +105,7 @@ class Writer:
             self._partitions.forget()
             raise as_our_error(error, self._engine.url) from error
         self._signs.wrote(news)
+        self.wrote_us = now_us
 
     def refused(self, seen: Sequence[Seen], now_us: int, most: int) -> list[tuple[Seen, str]]:
         """The observations that the database does not take, each with the reason.
@@ -213,8 +222,12 @@ class Writer:
                 raw.executemany(_INSERT, rows)
 
 
-def make_writer(settings: Settings, engine: Engine) -> Writer:
-    """The writer of these settings, into a migrated database."""
+def make_writer(
+    settings: Settings,
+    engine: Engine,
+    timed: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Writer:
+    """The writer of these settings, into a migrated database; `timed` as of `Writer`."""
     own, database = settings.collector, settings.database
     hidden = Redactor(
         own.keep_query,
@@ -222,7 +235,13 @@ def make_writer(settings: Settings, engine: Engine) -> Writer:
         user_agent=own.user_agent,
         secret=request_key_secret(engine),
     )
-    return Writer(engine, hidden, slot=database.partition, synchronous=database.synchronous_commit)
+    return Writer(
+        engine,
+        hidden,
+        slot=database.partition,
+        synchronous=database.synchronous_commit,
+        timed=timed,
+    )
 
 
 def _in_words(error: Exception) -> str:

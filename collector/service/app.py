@@ -14,12 +14,13 @@ from typing import Final
 
 from sqlalchemy import Engine
 
+from collector import metrics
 from collector.clock import Clock, SystemClock
 from collector.db.engine import check_connection, open_engine, reading
 from collector.db.interrupt import Interrupter
 from collector.db.migrate import require_head, upgrade
 from collector.db.policies import watched_hosts
-from collector.db.writes import make_writer
+from collector.db.writes import Writer, make_writer
 from collector.errors import DatabaseAway, InputError, UsageError
 from collector.log import get_logger
 from collector.poison import PoisonLimits
@@ -29,9 +30,11 @@ from collector.service.health import Health
 from collector.service.health_server import serving
 from collector.service.ingest import Ingest
 from collector.service.lag import LagCheck
+from collector.service.measured import CollectorMetrics
 from collector.service.ownership import Ownership
 from collector.service.parts import Parts
 from collector.service.pending import Pending
+from collector.service.process import ProcessMetrics
 from collector.service.watchdog import watch
 from collector.service.watcher import Watcher
 from collector.settings import Settings
@@ -85,6 +88,7 @@ class CollectorApp:
         open_source: Opens the source of records, anew after a failure.
         clock: Where the time comes from.
         open_units: Opens a partition to read one record batch at a time; None: that cannot be.
+        process: Whose metrics these become; None: of a process that does nothing else.
     """
 
     def __init__(
@@ -94,6 +98,7 @@ class CollectorApp:
         open_source: Callable[[], RecordSource],
         clock: Clock,
         open_units: Callable[[Partition], UnitReader] | None = None,
+        process: ProcessMetrics | None = None,
     ) -> None:
         own, kafka, owner = settings.collector, settings.kafka, owner_name(settings)
         limits = PoisonLimits(own.poison_limit, own.poison_share, own.poison_window)
@@ -107,33 +112,42 @@ class CollectorApp:
             on_begin=reader.forget,
         )
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="writer")
-        pending = Pending(engine, clock, make_writer(settings, engine), ownership, self._aside)
+        self.process: Final = process or ProcessMetrics()
+        writer = self._make_writer(settings, engine)
+        pending = Pending(engine, clock, writer, ownership, self._aside)
         lag = LagCheck(
             engine, clock, ownership, pending, every_s=kafka.end_check_s, stall_s=kafka.stall_s
         )
         watcher = Watcher(engine, clock, owner, own.policy_refresh_s)
-        self._clock = clock
-        self._engine = engine
+        self._clock, self._engine = clock, engine
         self._listen = own.health_listen
         self.health: Final = Health(clock, own.hang_s)
         self.totals: Final = pending.totals
-        self.ingest: Final = Ingest(
-            Parts(
-                clock=clock,
-                health=self.health,
-                open_source=open_source,
-                ownership=ownership,
-                pending=pending,
-                lag=lag,
-                watcher=watcher,
-                reader=reader,
-                poll_s=kafka.batch_wait_ms / 1000,
-                most_waiting=_AHEAD * kafka.batch_records,
-                careful=open_units
-                and CarefulReading(engine, clock, ownership, pending, reader, watcher, open_units),
-                start_timeout_s=kafka.start_timeout_s,
-            )
+        parts = Parts(
+            clock=clock,
+            health=self.health,
+            open_source=open_source,
+            ownership=ownership,
+            pending=pending,
+            lag=lag,
+            watcher=watcher,
+            reader=reader,
+            poll_s=kafka.batch_wait_ms / 1000,
+            most_waiting=_AHEAD * kafka.batch_records,
+            careful=open_units
+            and CarefulReading(engine, clock, ownership, pending, reader, watcher, open_units),
+            start_timeout_s=kafka.start_timeout_s,
         )
+        self.ingest: Final = Ingest(parts)
+        self.process.registry.register(CollectorMetrics(parts))
+        self.process.watch("collector", self.health)
+
+    def _make_writer(self, settings: Settings, engine: Engine) -> Writer:
+        """What writes, with its transactions measured."""
+        timed = metrics.TRANSACTION.histogram(self.process.registry).time
+        writer = make_writer(settings, engine, timed)
+        self.process.watch_stage("write", lambda: writer.wrote_us)
+        return writer
 
     def run(self, stop: Event) -> None:
         """Runs until `stop` is set. Blocks; take a thread of its own where more runs.
@@ -141,7 +155,8 @@ class CollectorApp:
         Raises:
             UsageError: Kafka or the database refuses us for good; probes cannot be answered.
         """
-        probes = serving(self.health, self._listen) if self._listen else nullcontext()
+        health, listen = self.health, self._listen
+        probes = serving(health, listen, self.process) if listen else nullcontext()
         try:
             with probes:
                 watched = (stop, self._clock, self.health, Interrupter(self._engine))
@@ -175,7 +190,10 @@ class FileCollectorApp(CollectorApp):
 
 
 def build(
-    settings: Settings, clock: Clock | None = None, stop: Event | None = None
+    settings: Settings,
+    clock: Clock | None = None,
+    stop: Event | None = None,
+    process: ProcessMetrics | None = None,
 ) -> CollectorApp:
     """A collector that reads from Kafka.
 
@@ -183,6 +201,7 @@ def build(
         settings: All settings.
         clock: Where the time comes from.
         stop: Ends the wait for a database that does not answer.
+        process: As of `CollectorApp`.
 
     Raises:
         UsageError, Retryable: The database cannot be used; Kafka is tried when it runs.
@@ -190,7 +209,7 @@ def build(
     opener, clock = KafkaOpener(settings.kafka), clock or SystemClock()
     engine = await_database(settings, clock, stop or Event())
     return CollectorApp(
-        settings, engine, opener, clock, lambda one: KafkaUnits(settings.kafka, one)
+        settings, engine, opener, clock, lambda one: KafkaUnits(settings.kafka, one), process
     )
 
 

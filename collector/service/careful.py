@@ -43,6 +43,9 @@ class CarefulReading:
         reader: Makes batches of records.
         watcher: What is looked for.
         open_units: Opens a reader of units. Raises UsageError, Retryable.
+
+    Attributes:
+        passed_over: How many records were given up so far.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class CarefulReading:
         self._open_units = open_units
         self._open: dict[Partition, UnitReader] = {}
         self._log = get_logger(component="careful")
+        self.passed_over = 0
 
     def run(self, source: RecordSource) -> None:
         """Goes on for a moment with each partition that is read so.
@@ -151,6 +155,8 @@ class CarefulReading:
         self._note(held, None, 0)
         self._pending.add(batch)
         held.read_next = batch.to_offset
+        if records:
+            held.record_us = records[-1].timestamp_us
         self._pending.write(source)
 
     def _pass_over(self, partition: Partition, held: Held, unit: Unit, tries: int) -> None:
@@ -167,6 +173,7 @@ class CarefulReading:
             raise as_our_error(error, self._engine.url) from error
         held.read_next, held.leader_epoch = unit.to_offset, unit.leader_epoch
         held.attempt = (None, 0)
+        self.passed_over += unit.to_offset - unit.from_offset
         self._log.error(
             "records_passed_over",
             partition=str(partition),

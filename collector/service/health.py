@@ -21,14 +21,17 @@ class Health:
     Args:
         clock: Where the time comes from.
         hang_s: One step of the loop that takes longer than this never ends, seconds.
+        starting: Why nothing is ready yet, until `starting` is mended.
     """
 
-    def __init__(self, clock: Clock, hang_s: float) -> None:
+    def __init__(
+        self, clock: Clock, hang_s: float, starting: str = "no broker has answered yet"
+    ) -> None:
         self._clock = clock
         self._hang_s = hang_s
         self._beat_s = clock.monotonic()
         # Replaced, never changed: readers need no lock.
-        self._troubles: Mapping[str, str] = {"starting": "no broker has answered yet"}
+        self._troubles: Mapping[str, str] = {"starting": starting}
         self._warnings: Mapping[str, str] = {}
 
     def beat(self) -> None:

@@ -178,7 +178,7 @@ class Ingest:
             batch = parts.reader.read(partition, held.read_next, records, watch, now_us)
             batch.leader_epoch = polled.leader_epochs.get(partition)
             held.read_next, held.leader_epoch = batch.to_offset, batch.leader_epoch
-            held.moved_s = self._clock.monotonic()
+            held.moved_s, held.record_us = self._clock.monotonic(), records[-1].timestamp_us
             parts.pending.add(batch)
             if batch.stop_reason:
                 source.halt(partition)

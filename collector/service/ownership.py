@@ -47,6 +47,7 @@ class Held(msgspec.Struct):
         read_next: The offset to read next; runs ahead of what is written.
         leader_epoch: The broker's, of the record before; None: not known.
         moved_s: When it brought something last, monotonic seconds.
+        record_us: Time of the last record read, µs since the epoch; 0: none yet, or it has none.
         careful_to: Up to where each record batch is read alone; 0: it is read as usual.
         unclean: How many owners vanished before us.
         attempt: The offset that is tried alone, and how often it was.
@@ -56,6 +57,7 @@ class Held(msgspec.Struct):
     read_next: int
     moved_s: float
     leader_epoch: int | None = None
+    record_us: int = 0
     careful_to: int = 0
     unclean: int = 0
     attempt: tuple[int | None, int] = (None, 0)

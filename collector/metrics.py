@@ -1,0 +1,278 @@
+"""Every metric of the product, with its unit, meaning and labels; none is made elsewhere.
+
+Prometheus' own rules: base units, `_total` for what only grows, and labels whose values are
+bounded: never a path, a request id or the name of a pod. What configuration bounds, as policies
+and receivers of alerts, is bounded once more where it is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+PREFIX: Final = "mirrorproof_"
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
+"""Upper bounds of what transactions and requests may take."""
+
+
+Series = Mapping[tuple[str, ...], float]
+"""The values of a metric by the values of its labels."""
+
+
+class Kind(StrEnum):
+    """What a metric is."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Place(StrEnum):
+    """Which commands have a metric; `up` has all."""
+
+    ALL = "collect, verify, serve"
+    LOOPS = "collect, verify"
+    COLLECTOR = "collect"
+    VERIFIER = "verify"
+    DATABASE = "verify, serve"
+    API = "serve"
+
+
+class Spec(msgspec.Struct, frozen=True):
+    """One metric.
+
+    Attributes:
+        name: Without the prefix; ends with its unit, and `total` where it only grows.
+        kind: What it is.
+        place: Who has it.
+        help: What it tells.
+        labels: What its series are told apart by.
+    """
+
+    name: str
+    kind: Kind
+    place: Place
+    help: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        """As it is exposed."""
+        return PREFIX + self.name
+
+    def counter(self, registry: CollectorRegistry) -> Counter:
+        """One that is counted where things happen."""
+        return Counter(self.full_name, self.help, self.labels, registry=registry)
+
+    def histogram(self, registry: CollectorRegistry) -> Histogram:
+        """One that is observed where things happen."""
+        return Histogram(
+            self.full_name, self.help, self.labels, registry=registry, buckets=_SECONDS
+        )
+
+    def family(self, values: Series | None = None) -> Metric:
+        """What is read when somebody asks.
+
+        Args:
+            values: By the values of the labels; None: none, as to describe it.
+        """
+        of_kind = CounterMetricFamily if self.kind is Kind.COUNTER else GaugeMetricFamily
+        made = of_kind(self.full_name, self.help, labels=self.labels)
+        for labels, value in (values or {}).items():
+            made.add_metric(labels, value)
+        return made
+
+
+BUILD_INFO: Final = Spec(
+    "build_info", Kind.GAUGE, Place.ALL, "1; the version that runs", ("version",)
+)
+TROUBLE: Final = Spec(
+    "trouble",
+    Kind.GAUGE,
+    Place.LOOPS,
+    "1 while `/readyz` names this reason",
+    ("part", "reason"),
+)
+LOOP_SILENT: Final = Spec(
+    "loop_silent_seconds",
+    Kind.GAUGE,
+    Place.LOOPS,
+    "Since the last step of the loop; beyond `hang_s`, `/livez` fails",
+    ("part",),
+)
+LAST_SUCCESS: Final = Spec(
+    "last_success_timestamp_seconds",
+    Kind.GAUGE,
+    Place.LOOPS,
+    "When lines were last written (write), due windows settled (settle), a message accepted "
+    "(deliver), by this process; unix time",
+    ("stage",),
+)
+
+RECORDS: Final = Spec(
+    "records_total", Kind.COUNTER, Place.COLLECTOR, "Records of Kafka that were read and written"
+)
+LINES_READ: Final = Spec(
+    "lines_read_total",
+    Kind.COUNTER,
+    Place.COLLECTOR,
+    "Lines in them; the sum of `lines_total` over its results",
+)
+LINES: Final = Spec(
+    "lines_total",
+    Kind.COUNTER,
+    Place.COLLECTOR,
+    "Lines by what became of them: stored, ignored, quarantined",
+    ("result",),
+)
+LAG_RECORDS: Final = Spec(
+    "consumer_lag_records",
+    Kind.GAUGE,
+    Place.COLLECTOR,
+    "Records that a partition of this collector is behind its end, by the broker's word",
+    ("topic", "partition"),
+)
+LAG_SECONDS: Final = Spec(
+    "consumer_lag_seconds",
+    Kind.GAUGE,
+    Place.COLLECTOR,
+    "Age of the last record read of a partition that is behind; 0: it is not behind",
+    ("topic", "partition"),
+)
+STOPPED: Final = Spec(
+    "partition_stopped",
+    Kind.GAUGE,
+    Place.COLLECTOR,
+    "1: the partition waits for an operator; 0: it is read",
+    ("topic", "partition"),
+)
+TRANSACTION: Final = Spec(
+    "db_transaction_seconds",
+    Kind.HISTOGRAM,
+    Place.COLLECTOR,
+    "Time of the transactions that write lines, from begin to commit, also of those that failed",
+)
+FENCED: Final = Spec(
+    "fenced_writes_total",
+    Kind.COUNTER,
+    Place.COLLECTOR,
+    "Writes that hit a partition of somebody else; nothing was written",
+)
+GAP_RECORDS: Final = Spec(
+    "gap_records_total",
+    Kind.COUNTER,
+    Place.COLLECTOR,
+    "Records that were passed over unread, as they end the process that unpacks them",
+)
+
+VERDICTS: Final = Spec(
+    "verdicts_total",
+    Kind.COUNTER,
+    Place.VERIFIER,
+    "Verdicts of windows that were settled for the first time",
+    ("policy", "verdict"),
+)
+WINDOWS: Final = Spec(
+    "windows_total",
+    Kind.COUNTER,
+    Place.VERIFIER,
+    "Windows that were settled for the first time",
+    ("policy", "statement"),
+)
+REVISIONS: Final = Spec(
+    "revisions_total",
+    Kind.COUNTER,
+    Place.VERIFIER,
+    "Corrections of settled windows, as by late lines",
+    ("policy",),
+)
+TICK: Final = Spec(
+    "tick_seconds", Kind.HISTOGRAM, Place.VERIFIER, "Time of one round of settling, as a whole"
+)
+LEASE: Final = Spec(
+    "lease_held", Kind.GAUGE, Place.VERIFIER, "1: this verifier settles; 0: it stands by"
+)
+ALERT_ATTEMPTS: Final = Spec(
+    "alert_attempts_total",
+    Kind.COUNTER,
+    Place.VERIFIER,
+    "Attempts to send a message: delivered, retry, throttled, refused, gone, interrupted",
+    ("endpoint", "outcome"),
+)
+
+DATABASE_UP: Final = Spec(
+    "database_up",
+    Kind.GAUGE,
+    Place.DATABASE,
+    "1: the database answered when this was asked; 0: what comes from it lacks below",
+)
+WATERMARK_LAG: Final = Spec(
+    "watermark_lag_seconds",
+    Kind.GAUGE,
+    Place.DATABASE,
+    "Since when event time is not complete; lacks while nothing is known, or all is read for good",
+)
+SETTLED_LAG: Final = Spec(
+    "settled_lag_seconds",
+    Kind.GAUGE,
+    Place.DATABASE,
+    "Since when a policy is not settled",
+    ("policy",),
+)
+INCIDENTS: Final = Spec(
+    "incidents_open", Kind.GAUGE, Place.DATABASE, "Open incidents", ("kind", "severity")
+)
+ALERTS_PENDING: Final = Spec(
+    "alerts_pending", Kind.GAUGE, Place.DATABASE, "Messages that wait to be sent", ("endpoint",)
+)
+ALERTS_OLDEST: Final = Spec(
+    "alert_oldest_pending_seconds",
+    Kind.GAUGE,
+    Place.DATABASE,
+    "Age of the oldest of them; 0: none waits",
+    ("endpoint",),
+)
+ALERTS_GIVEN_UP: Final = Spec(
+    "alerts_given_up_total",
+    Kind.COUNTER,
+    Place.DATABASE,
+    "Messages that were given up for good; of Fluentd: copies that it does not have",
+    ("endpoint",),
+)
+ENDPOINT_DISABLED: Final = Spec(
+    "alert_endpoint_disabled",
+    Kind.GAUGE,
+    Place.DATABASE,
+    "1: nothing is sent to it until somebody enables it",
+    ("endpoint",),
+)
+QUARANTINE: Final = Spec(
+    "quarantine_waiting",
+    Kind.GAUGE,
+    Place.DATABASE,
+    "Quarantined lines that nobody read again, counted up to 10,000",
+)
+
+API_REQUESTS: Final = Spec(
+    "api_requests_total",
+    Kind.COUNTER,
+    Place.API,
+    "Requests by template of the route, `unmatched` without one",
+    ("method", "route", "status"),
+)
+API_SECONDS: Final = Spec(
+    "api_request_seconds",
+    Kind.HISTOGRAM,
+    Place.API,
+    "Time of a request, to the last byte of its answer",
+    ("route",),
+)
+
+SPECS: Final = tuple(found for found in tuple(globals().values()) if isinstance(found, Spec))
+"""All of them, in the order above."""
