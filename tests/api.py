@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine, make_url
 
 from collector.db.engine import writing
+from collector.service.process import ProcessMetrics
 from collector.settings import ApiSettings, DatabaseSettings, Settings
 from collector.settings.alerts import AlertsSettings
 from tests.clocks import HandClock
@@ -43,12 +44,15 @@ def services_of(
 
 @contextmanager
 def asking(
-    services: Services, key: str | None = None, client: tuple[str, int] = LOCAL
+    services: Services,
+    key: str | None = None,
+    client: tuple[str, int] = LOCAL,
+    process: ProcessMetrics | None = None,
 ) -> Iterator[TestClient]:
     """A client of a new application."""
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     with TestClient(
-        create_app(services),
+        create_app(services, process),
         base_url="http://127.0.0.1:8080",
         headers=headers,
         client=client,

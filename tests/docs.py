@@ -1,4 +1,4 @@
-"""Writes the README's tables of settings and incidents from the code: `python -m tests.docs`."""
+"""Writes the README's tables from the code: `python -m tests.docs`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from collector.metrics import SPECS as METRICS
 from collector.settings import PREFIX, Settings
 from collector.settings.alerts import EndpointSettings
 from verifier.incidents.kinds import SPECS, KindSpec
@@ -18,6 +19,8 @@ BEGIN_ENDPOINTS = "<!-- settings of endpoints: made by `python -m tests.docs` --
 END_ENDPOINTS = "<!-- end of settings of endpoints -->"
 KINDS_BEGIN = "<!-- kinds: made by `python -m tests.docs`, checked by test_kinds.py -->\n"
 KINDS_END = "<!-- end of kinds -->"
+METRICS_BEGIN = "<!-- metrics: made by `python -m tests.docs`, checked by test_metrics.py -->\n"
+METRICS_END = "<!-- end of metrics -->"
 
 
 def _default(field: FieldInfo) -> str:
@@ -86,5 +89,19 @@ def with_kinds(text: str) -> str:
     return _between(text, KINDS_BEGIN, kinds_table(), KINDS_END)
 
 
+def metrics_table() -> str:
+    """All metrics: name, kind, labels, who has it, meaning."""
+    rows = ["| metric | kind | labels | of | tells |", "|---|---|---|---|---|"]
+    for spec in METRICS:
+        labels = ", ".join(f"`{label}`" for label in spec.labels)
+        rows.append(f"| `{spec.full_name}` | {spec.kind} | {labels} | {spec.place} | {spec.help} |")
+    return "\n".join(rows) + "\n"
+
+
+def with_metrics(text: str) -> str:
+    """The README's text with the table of metrics of today."""
+    return _between(text, METRICS_BEGIN, metrics_table(), METRICS_END)
+
+
 if __name__ == "__main__":
-    README.write_text(with_kinds(with_table(README.read_text())))
+    README.write_text(with_metrics(with_kinds(with_table(README.read_text()))))

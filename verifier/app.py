@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from threading import Event, Thread
+from collections.abc import Callable
+from threading import Event
 from typing import Final
 
 import msgspec
@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from collector.clock import Clock, SystemClock
 from collector.db.engine import as_our_error, reading, writing
-from collector.errors import Fenced, MirrorproofError, Retryable
+from collector.errors import Fenced, Retryable
 from collector.log import Throttle, get_logger
 from collector.service.app import owner_name
 from collector.service.backoff import Backoff
@@ -20,6 +20,7 @@ from collector.settings import Settings, VerifierSettings
 from verifier.incidents.event import Event as IncidentEvent
 from verifier.incidents.rules import TellRules
 from verifier.incidents.watch import Watcher
+from verifier.monitor import Monitor
 from verifier.settle import lease as leases
 from verifier.settle.lease import DatabaseClock, Lease, Standby, database_now_us
 from verifier.settle.record import Settled
@@ -30,8 +31,6 @@ from verifier.settle.watermark import EvidenceRules
 
 _SERIALIZATION_FAILURES: Final = ("40001", "40P01")
 """SQLSTATEs after which the same transaction may succeed at once."""
-_JOIN_S: Final = 30.0
-"""A part that was told to stop has so long: a batch and its transaction."""
 
 
 def tick_rules(own: VerifierSettings) -> TickRules:
@@ -74,6 +73,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         on_settled: Told every revision once it is committed.
         tell: What is told of incidents.
         on_incident: Told every notification once it is committed.
+        monitor: Told how the loop goes.
     """
 
     engine: Engine
@@ -84,6 +84,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     on_settled: Callable[[Settled], object] = lambda _settled: None
     tell: TellRules = TellRules()
     on_incident: Callable[[IncidentEvent], object] = lambda _event: None
+    monitor: Monitor | None = None
 
 
 class Verifier:
@@ -112,7 +113,7 @@ class Verifier:
         try:
             while not stop.is_set():
                 try:
-                    ticked = self.turn()
+                    ticked = self._measured_turn()
                     self._backoff.succeeded()
                     if ticked is None or not ticked.more:
                         clock.wait(stop, settings.poll_s)
@@ -120,6 +121,20 @@ class Verifier:
                     self._wait(stop, error)
         finally:
             self.leave()
+
+    def _measured_turn(self) -> Ticked | None:
+        monitor, clock = self._parts.monitor, self._parts.clock
+        if monitor is None:
+            return self.turn()
+        monitor.beat()
+        began_s = clock.monotonic()
+        try:
+            ticked = self.turn()
+        except Retryable as error:
+            monitor.failed(error)
+            raise
+        monitor.turned(ticked, clock.monotonic() - began_s)
+        return ticked
 
     def settle_due(self) -> None:
         """Settles all that is due now, and gives the lease back.
@@ -233,6 +248,7 @@ def build(
     engine: Engine,
     clock: Clock | None = None,
     on_settled: Callable[[Settled], object] = lambda _settled: None,
+    monitor: Monitor | None = None,
 ) -> Verifier:
     """A verifier on a migrated database.
 
@@ -241,6 +257,7 @@ def build(
         engine: The database.
         clock: For waiting.
         on_settled: Told every revision once it is committed; called by the verifier's thread.
+        monitor: Told how the loop goes.
     """
     return Verifier(
         Parts(
@@ -250,47 +267,6 @@ def build(
             settings=settings.verifier,
             on_settled=on_settled,
             tell=tell_rules(settings),
+            monitor=monitor,
         )
     )
-
-
-def run_together(parts: Mapping[str, Callable[[Event], object]], stop: Event) -> None:
-    """Runs parts in threads of their own until `stop` is set or one of them ends.
-
-    A part that ends ends all: a process with a dead part looks alive and is not.
-
-    Args:
-        parts: By name; each runs until the event is set.
-        stop: Ends all of them in good order.
-
-    Raises:
-        MirrorproofError: A part ended before its time, or did not end when told to.
-    """
-    failures: dict[str, BaseException | None] = {}
-
-    def run(name: str, work: Callable[[Event], object]) -> None:
-        try:
-            work(stop)
-            if not stop.is_set():
-                failures[name] = None
-        except BaseException as error:
-            failures[name] = error
-        finally:
-            stop.set()
-
-    threads = [
-        Thread(target=run, args=(name, work), name=name, daemon=True)
-        for name, work in parts.items()
-    ]
-    for thread in threads:
-        thread.start()
-    stop.wait()
-    for thread in threads:
-        thread.join(_JOIN_S)
-    for name, error in failures.items():
-        if isinstance(error, MirrorproofError):
-            raise error
-        raise MirrorproofError(f"{name} ended: {error or 'without a reason'}") from error
-    alive = [thread.name for thread in threads if thread.is_alive()]
-    if alive:
-        raise MirrorproofError(f"{', '.join(alive)} did not end within {_JOIN_S:g} s")

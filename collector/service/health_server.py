@@ -40,24 +40,8 @@ def answer(health: Health, path: str) -> tuple[HTTPStatus, dict[str, object]]:
     return HTTPStatus.OK, {"status": "ok", **said}
 
 
-@contextmanager
-def serving(
-    health: Health,
-    listen: str,
-    process: ProcessMetrics | None = None,
-    setting: str = "collector.health_listen",
-) -> Iterator[int]:
-    """Answers as long as the block; gives the port.
-
-    Args:
-        health: What to tell.
-        listen: `HOST:PORT`, or `:PORT` for all addresses; port 0 takes a free one.
-        process: The metrics; None: there are none.
-        setting: Where `listen` comes from, for errors.
-
-    Raises:
-        UsageError: It cannot listen there.
-    """
+def _handler(health: Health, process: ProcessMetrics | None) -> type[BaseHTTPRequestHandler]:
+    """What answers one connection."""
 
     class Handler(BaseHTTPRequestHandler):
         timeout = _TIMEOUT_S
@@ -79,9 +63,30 @@ def serving(
         def log_message(self, *_: object) -> None:
             """Probes come every few seconds; they are no news."""
 
+    return Handler
+
+
+@contextmanager
+def serving(
+    health: Health,
+    listen: str,
+    process: ProcessMetrics | None = None,
+    setting: str = "collector.health_listen",
+) -> Iterator[int]:
+    """Answers as long as the block; gives the port.
+
+    Args:
+        health: What to tell.
+        listen: `HOST:PORT`, or `:PORT` for all addresses; port 0 takes a free one.
+        process: The metrics; None: there are none.
+        setting: Where `listen` comes from, for errors.
+
+    Raises:
+        UsageError: It cannot listen there.
+    """
     host, _, port = listen.rpartition(":")
     try:
-        server = ThreadingHTTPServer((host.strip("[]"), int(port)), Handler)
+        server = ThreadingHTTPServer((host.strip("[]"), int(port)), _handler(health, process))
     except OSError as error:
         message = f"{setting}: cannot listen on {listen}: {error.strerror}"
         raise UsageError(message) from error

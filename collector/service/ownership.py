@@ -35,7 +35,6 @@ _CAREFUL: Final = 30_000
 _QUIET_US: Final = 60_000_000
 """An owner that wrote nothing for so long is gone; a living one writes every few seconds."""
 
-
 OnBegin = Callable[[Partition, list[HeldPiece], int], object]
 
 

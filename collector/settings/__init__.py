@@ -237,8 +237,8 @@ class CollectorSettings(Section):
     )
     health_listen: Listen = Field(
         default="",
-        description="Where to answer probes, `/livez` and `/readyz`, HOST:PORT or :PORT for all "
-        "addresses. Unset: nowhere.",
+        description="Where to answer probes, `/livez` and `/readyz`, and Prometheus, `/metrics`: "
+        "HOST:PORT or :PORT for all addresses. Unset: nowhere.",
     )
     hang_s: float = Field(
         default=60.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from collector.settings.forms import Section
+from collector.settings.forms import Listen, Section
 
 
 class VerifierSettings(Section):
@@ -44,4 +44,15 @@ class VerifierSettings(Section):
         ge=1,
         le=100_000,
         description="Most findings of a window that are stored with evidence; all are counted.",
+    )
+    health_listen: Listen = Field(
+        default="",
+        description="Where `verify` answers probes, `/livez` and `/readyz`, and Prometheus, "
+        "`/metrics`: HOST:PORT or :PORT for all addresses. Unset: nowhere.",
+    )
+    hang_s: float = Field(
+        default=600.0,
+        ge=10,
+        description="A verifier that makes no step for so many seconds hangs, and `/livez` fails. "
+        "A step settles up to max_windows of every policy.",
     )

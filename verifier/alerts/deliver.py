@@ -32,7 +32,7 @@ from verifier.alerts.lines import Lines
 from verifier.alerts.outbox import State
 from verifier.alerts.outcome import Outcome, Result, failed
 from verifier.alerts.records import record
-from verifier.alerts.senders import Senders
+from verifier.alerts.senders import OnAttempt, Senders, ignore
 from verifier.settle.lease import DatabaseClock, database_now_us
 
 _RECORD_S: Final = 25.0
@@ -276,19 +276,20 @@ class Deliverer:
             self._log.warning("database_away", reason=str(error))
 
 
-def build(settings: Settings, engine: Engine, clock: Clock | None = None) -> Deliverer:
-    """A deliverer on a migrated database.
+def build(settings: Settings, engine: Engine, on_attempt: OnAttempt = ignore) -> Deliverer:
+    """A deliverer on a migrated database; `on_attempt` as of `Senders`.
 
     Raises:
         UsageError: An endpoint cannot be used.
     """
-    own, clock, lines = settings.alerts, clock or SystemClock(), Lines()
+    own, clock, lines = settings.alerts, SystemClock(), Lines()
+    about = {"source": own.source, "external_url": own.external_url}
     return Deliverer(
         Parts(
             engine=engine,
             clock=clock,
             endpoints=all_of_settings(own.endpoints),
-            senders=Senders(clock, lines, source=own.source, external_url=own.external_url),
+            senders=Senders(clock, lines, **about, on_attempt=on_attempt),
             lines=lines,
             poll_s=own.poll_s,
         )

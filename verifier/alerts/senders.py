@@ -24,6 +24,13 @@ from verifier.incidents.event import Event
 Sender = Callable[[Event], Result]
 """Makes one attempt; never raises for what a receiver does."""
 
+OnAttempt = Callable[[str, Outcome], object]
+
+
+def ignore(_endpoint: str, _outcome: Outcome) -> None:
+    """For who needs not be told of attempts."""
+
+
 _WHOLE: Final = Size(examples=10, characters=4_000)
 _STDOUT: Final = Lock()
 
@@ -36,15 +43,23 @@ class Senders:
         lines: Where connections are remembered, so that they can be cut.
         source: Name of this installation.
         external_url: Where our page is; empty: nowhere.
+        on_attempt: Told the endpoint and outcome of each attempt, by any thread.
     """
 
     def __init__(
-        self, clock: Clock, lines: Lines, *, source: str = "", external_url: str = ""
+        self,
+        clock: Clock,
+        lines: Lines,
+        *,
+        source: str = "",
+        external_url: str = "",
+        on_attempt: OnAttempt = ignore,
     ) -> None:
         self._clock: Final = clock
         self._lines: Final = lines
         self._source: Final = source
         self._external_url: Final = external_url
+        self._on_attempt: Final = on_attempt
 
     def sender(self, endpoint: Endpoint) -> Sender:
         """What sends to an endpoint."""
@@ -54,13 +69,18 @@ class Senders:
         }
         way = ways.get(endpoint.form, self._by_http)
 
-        def send(event: Event) -> Result:
+        def attempt(event: Event) -> Result:
             try:
                 return way(endpoint, event)
             except Interrupted:
                 return Result(outcome=Outcome.INTERRUPTED, reason="we ended")
             except (SendFailed, UsageError) as error:
                 return failed(str(error))
+
+        def send(event: Event) -> Result:
+            result = attempt(event)
+            self._on_attempt(endpoint.name, result.outcome)
+            return result
 
         return send
 

@@ -167,7 +167,9 @@ def _admitted(
 ) -> Caller:
     gatekeeper: Gatekeeper = request.app.state.gatekeeper
     shown = bearer.credentials if bearer else header
-    return gatekeeper.admit(request, shown)
+    caller = gatekeeper.admit(request, shown)
+    request.state.caller = caller.name
+    return caller
 
 
 def _needs(scope: Scope) -> Callable[[Caller], Caller]:

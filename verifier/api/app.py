@@ -9,8 +9,10 @@ from typing import Any, Final
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 
+from collector.service.process import ProcessMetrics
 from verifier.api import problems
 from verifier.api.access import Gatekeeper
+from verifier.api.measured import Measured, RequestMetrics
 from verifier.api.problems import Problem, documented
 from verifier.api.routes import (
     alerts,
@@ -20,12 +22,15 @@ from verifier.api.routes import (
     health,
     incidents,
     ingest,
+    metrics,
     policies,
     requests,
     statements,
 )
 from verifier.api.services import Services
+from verifier.app import tick_rules
 from verifier.page import routes as pages
+from verifier.standing import Standing
 
 PREFIX: Final = "/api/v1"
 _DESCRIPTION: Final = """What was settled, found and ingested, for audits and programs.
@@ -51,11 +56,12 @@ _ROUTERS: Final = (
 )
 
 
-def create_app(services: Services) -> FastAPI:
+def create_app(services: Services, process: ProcessMetrics | None = None) -> FastAPI:
     """The API.
 
     Args:
         services: What the routes work with.
+        process: Whose metrics it shows, its own among them; None: of a process of its own.
     """
     app = FastAPI(
         title="mirrorproof",
@@ -71,12 +77,22 @@ def create_app(services: Services) -> FastAPI:
     app.state.gatekeeper = Gatekeeper(services)
     problems.install(app)
     app.middleware("http")(_add_headers)
+    _measure(app, services, process or ProcessMetrics())
     for router in _ROUTERS:
         app.include_router(router, prefix=PREFIX)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     pages.install(app)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
     return app
+
+
+def _measure(app: FastAPI, services: Services, process: ProcessMetrics) -> None:
+    app.state.process = process
+    counted = RequestMetrics(process.registry)
+    evidence = tick_rules(services.settings.verifier).evidence
+    Standing(services.engine, evidence, process, services.clock, services.now_us)
+    app.add_middleware(Measured, counted=counted, clock=services.clock, prefix=PREFIX)
 
 
 async def _refuse_nul(request: Request) -> None:

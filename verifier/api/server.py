@@ -17,6 +17,7 @@ from collector.clock import Clock, SystemClock
 from collector.db.secrets import request_key_secret
 from collector.errors import MirrorproofError, UsageError
 from collector.log import get_logger
+from collector.service.process import ProcessMetrics
 from collector.settings import Settings
 from verifier.api.app import create_app
 from verifier.api.services import Services
@@ -51,14 +52,15 @@ class Server:
 
     Args:
         services: What the routes work with.
+        process: Whose metrics it shows; None: of a process that does nothing else.
 
     Raises:
         UsageError: The address cannot be had, or anybody could ask.
     """
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, process: ProcessMetrics | None = None) -> None:
         self._services: Final = services
-        self.app: Final[FastAPI] = create_app(services)
+        self.app: Final[FastAPI] = create_app(services, process)
         host, port = address_of(services.settings.api.listen)
         if not _is_loopback(host) and self.app.state.gatekeeper.is_open():
             raise UsageError(

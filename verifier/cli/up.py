@@ -86,22 +86,28 @@ def up(
 def _run(settings: Settings, policy: list[Path] | None, *, migrate: bool, as_json: bool) -> None:
     """Runs all parts until a signal, or until one of them ends."""
     from collector.service import app as collector_app
+    from collector.service.process import ProcessMetrics
     from verifier import retention
     from verifier.api.server import Server, make_services
-    from verifier.app import build, run_together
+    from verifier.app import build
+    from verifier.monitor import Monitor
     from verifier.policy_files import watched
+    from verifier.together import run_together
 
     stop = stop_on_signals()
     engine = prepared_database(settings, policy, migrate=migrate)
     try:
         # Two engines: each part closes its own when it ends.
-        collector = collector_app.build(settings)
+        process = ProcessMetrics()
+        collector = collector_app.build(settings, process=process)
         retention.start(settings, stop)
         if policy:
             watched.start(settings, policy, stop, partial(collector.health.warn, "policy_files"))
-        verifier = build(settings, engine, on_settled=revision_printer(as_json=as_json))
-        alerts = make_deliverer(settings, engine)
-        server = Server(make_services(settings, engine))
+        monitor = Monitor(settings.verifier, process)
+        printer = revision_printer(as_json=as_json)
+        verifier = build(settings, engine, on_settled=printer, monitor=monitor)
+        alerts = make_deliverer(settings, engine, monitor)
+        server = Server(make_services(settings, engine), process)
         typer.echo(f"mirrorproof shows what it finds at {server.url}", err=True)
         parts = {
             "collector": collector.run,
@@ -109,7 +115,8 @@ def _run(settings: Settings, policy: list[Path] | None, *, migrate: bool, as_jso
             "alerts": alerts.run,
             "api": server.run,
         }
-        run_together(parts, stop)
+        with monitor.serving():
+            run_together(parts, stop)
     finally:
         engine.dispose()
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from collector.settings import Settings
     from verifier.alerts.deliver import Deliverer
+    from verifier.monitor import Monitor
     from verifier.settle.record import Settled
     from verifier.settle.report import Totals
 
@@ -145,11 +146,11 @@ def prepared_database(
     return engine
 
 
-def make_deliverer(settings: Settings, engine: Engine) -> Deliverer:
+def make_deliverer(settings: Settings, engine: Engine, monitor: Monitor) -> Deliverer:
     """What sends alerts; its endpoints are known before anything is told."""
     from verifier.alerts import deliver
 
-    found = deliver.build(settings, engine)
+    found = deliver.build(settings, engine, monitor.attempted)
     found.declare()
     return found
 
@@ -164,16 +165,23 @@ def verify(
     config: ConfigOption = None,
 ) -> None:
     """Runs the command."""
-    from verifier.app import build, run_together
+    from collector.service.process import ProcessMetrics
+    from verifier.app import build, tick_rules
+    from verifier.monitor import Monitor
     from verifier.policy_files import watched
+    from verifier.standing import Standing
+    from verifier.together import run_together
 
     settings = load_settings(config, {"database": database_override(database_url)})
     stop = stop_on_signals()
     engine = prepared_database(settings, policy)
     try:
         printer = revision_printer(as_json=as_json, always=once)
-        verifier = build(settings, engine, on_settled=printer)
-        deliverer = make_deliverer(settings, engine)
+        process = ProcessMetrics()
+        Standing(engine, tick_rules(settings.verifier).evidence, process)
+        monitor = Monitor(settings.verifier, process)
+        verifier = build(settings, engine, on_settled=printer, monitor=monitor)
+        deliverer = make_deliverer(settings, engine, monitor)
         if once:
             verifier.settle_due()
             if not as_json:
@@ -182,7 +190,8 @@ def verify(
         else:
             if policy:
                 watched.start(settings, policy, stop)
-            run_together({"verifier": verifier.run, "alerts": deliverer.run}, stop)
+            with monitor.serving():
+                run_together({"verifier": verifier.run, "alerts": deliverer.run}, stop)
     finally:
         engine.dispose()
 

@@ -39,6 +39,7 @@ from verifier.incidents.kinds import POLICY_KINDS
 from verifier.policies.model import IncidentRule, Policy, Rules
 from verifier.policies.read import read_policies
 from verifier.policies.stored import to_record
+from verifier.together import run_together
 
 WINDOW_S: Final = 2
 GRACE_S: Final = 4.0
@@ -117,7 +118,7 @@ class Pipeline:
             alerts = deliver.build(self._settings, self._engine)
             alerts.declare()
             parts = {"collector": collector.run, "verifier": verifier.run, "alerts": alerts.run}
-            verifier_app.run_together(parts | self._parts, self._stop)
+            run_together(parts | self._parts, self._stop)
         except BaseException as error:
             self._failure = error  # `check` raises it on the main thread
 

@@ -73,4 +73,5 @@ def test_other_paths_say_which_there_are() -> None:
     """For people who try one in a browser."""
     status, said = answer(started(), "/")
 
-    assert (status, said["paths"]) == (HTTPStatus.NOT_FOUND, ["/livez", "/readyz"])
+    assert status == HTTPStatus.NOT_FOUND
+    assert said["paths"] == ["/livez", "/healthz", "/readyz", "/metrics"]

@@ -12,7 +12,8 @@ from sqlalchemy.exc import OperationalError
 from collector.errors import MirrorproofError, Retryable, UsageError
 from collector.settings import VerifierSettings
 from tests.clocks import HandClock
-from verifier.app import Parts, Verifier, run_together, tick_rules
+from verifier.app import Parts, Verifier, tick_rules
+from verifier.together import run_together
 
 
 def until_stopped(stop: Event) -> None:
