@@ -12,7 +12,7 @@ from collector.batch import SIGN_US
 from collector.db.engine import open_engine, writing
 from collector.db.sign_tables import node_sign
 from collector.db.signs import SIGNS, SPAN_US
-from tests.settling import NOW, SECOND, Given, World, make_policy, request
+from tests.settling import NOW, SECOND, Given, World, make_policy, request, written
 from verifier.settle.share import most_received
 from verifier.settle.silence import HOUR_US
 from verifier.tables import finding, settled_window
@@ -134,3 +134,29 @@ def test_a_copy_that_may_still_run_is_missing_only_when_it_cannot(world: World) 
     assert why == {"its copy may still be running at v1"}
     assert latest(world.engine) == (1, 1, 0)
     assert world.tick().settled == []
+
+
+def test_windows_wait_no_more_for_a_mirror_that_spoke_beside_one_that_is_silent(
+    world: World,
+) -> None:
+    """What one of two silent mirrors says is looked at once, also where it changes no verdict.
+
+    Else all windows of the past would be settled at every tick, and late lines would wait for ever.
+    """
+    world.declare(make_policy(("v1", 50.0), ("v3", 10.0)))
+    for second in range(150):
+        world.write(request(second, world.now_us + second * SECOND)[:2])
+    world.settle_all(270)
+    assert {row["recheck_us"] for row in written(world.engine, settled_window)} == {-2}
+
+    spoken = request(1_000, world.now_us)
+    world.write([*spoken[:2], replace(spoken[2], pod="mirror1")])
+    world.now_us += 120 * SECOND
+    world.caught_up()
+    ticks = 1
+    while world.tick().more:
+        ticks += 1
+        assert ticks < 10, "it never rests"
+
+    waiting = [row for row in written(world.engine, settled_window) if not row["superseded_us"]]
+    assert {row["recheck_us"] for row in waiting} == {-1}

@@ -91,7 +91,9 @@ class Recorder:
         content = self._content(version, window, tally)
         if before is None and not tally.requests and not any(tally.counts.values()):
             return None
-        if before is not None and bytes(before.content) == content:
+        # What it waits for is a part of it: what came true is not waited for again at each tick.
+        waits_alike = before is not None and before.recheck_us == recheck_us
+        if waits_alike and bytes(before.content) == content:
             return None
         revision = 1 if before is None else before.revision + 1
         judged, size_us = _counts(tally), window.end_us - window.start_us
@@ -118,7 +120,7 @@ class Recorder:
     def _latest(self, policy: str, start_us: int) -> Any:
         c = settled_window.c
         return self._connection.execute(
-            select(c.revision, c.content)
+            select(c.revision, c.content, c.recheck_us)
             .where(c.policy == policy, c.start_us == start_us)
             .order_by(c.revision.desc())
             .limit(1)
