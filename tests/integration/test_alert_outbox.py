@@ -96,6 +96,16 @@ def test_the_same_event_is_written_once(engine: Engine) -> None:
     assert len(rows(engine)) == 1
 
 
+def test_what_is_told_by_a_clock_that_is_ahead_is_due_at_once(engine: Engine) -> None:
+    """The time of settling does not go back with a clock that was set back; alerts do not wait."""
+    declare(engine, "all")
+    tell(engine, make_event(), NOW + 3_600 * S)
+
+    with writing(engine) as connection:
+        assert due(connection, ["all"], NOW) == {"all": 1}
+        assert claim(connection, "all", NOW, lease_us=S, concurrency=1) is not None
+
+
 def test_what_is_rolled_back_is_not_told(engine: Engine) -> None:
     """The message belongs to the transaction that decides."""
     declare(engine, "all")

@@ -18,7 +18,7 @@ from tests.watching import Watched, messages, uncopied, whole
 from verifier.incidents.event import Kind
 from verifier.incidents.rules import TellRules
 from verifier.incidents.store import add_silence, open_incident
-from verifier.incidents.tables import incident, incident_state
+from verifier.incidents.tables import incident, incident_recount, incident_state
 from verifier.policies.model import IncidentRule, Rules
 from verifier.retention import ages
 
@@ -190,6 +190,28 @@ def test_a_stopped_partition_is_told_also_when_nothing_is_settled(world: Watched
     assert world.told() == [("", "stalled", "first"), ("", "stalled", "resolved")]
 
 
+def test_a_record_after_a_quiet_hour_is_no_partition_that_stands_still(world: Watched) -> None:
+    """Its partition was not read for an hour, as there was nothing; one that stays unread is."""
+    world.run(10)
+    world.now_us += 3_600 * SECOND
+    alive(world)
+    world.caught_up(0, lag=1)
+    world.tick()
+    world.now_us += 5 * SECOND
+    world.traffic(10)
+    world.caught_up()
+    world.tick()
+    assert world.told() == []
+
+    world.caught_up(0, lag=1)
+    for _ in range(36):
+        world.now_us += 10 * SECOND
+        alive(world)
+        world.tick()
+
+    assert [one for one in world.told() if one[1] == "stalled"] == [("", "stalled", "first")]
+
+
 def test_that_no_collector_lives_is_told(world: Watched) -> None:
     """After a minute without any sign of life."""
     alive(world)
@@ -348,3 +370,87 @@ def test_no_window_is_passed_over_however_long_it_waits_to_count(engine: Engine)
 
     assert of_policy(world) == [("missing", "first"), ("missing", "resolved")]
     assert world.events[-1].counts["missing"] == 120
+
+
+def test_missing_copies_of_windows_that_came_late_as_a_whole_are_told(engine: Engine) -> None:
+    """Windows that were passed over as empty count once their lines are there, and only once."""
+    world = Watched(engine)
+    world.declare(POLICY)
+    world.endpoint()
+    held: list[Given] = []
+
+    def hold(_number: int, lines: list[Given]) -> list[Given]:
+        held.extend(lines[:2])
+        return []
+
+    world.run(60)
+    world.run(60, change=hold)
+    world.run(180)
+    world.write(held, partition=1)
+    world.run(30)
+    assert of_policy(world) == []
+
+    world.restart()
+    world.run(420)
+
+    assert of_policy(world) == [("missing", "first"), ("missing", "resolved")]
+    assert world.events[0].counts["missing"] == 120
+    with engine.connect() as connection:
+        assert connection.execute(select(incident_recount)).all() == []
+
+
+def test_lines_that_come_late_one_side_after_the_other_are_never_told(engine: Engine) -> None:
+    """Windows that came late wait as others do: their copies may come a little later."""
+    world = Watched(engine)
+    world.declare(POLICY)
+    held: list[Given] = []
+
+    def hold(_number: int, lines: list[Given]) -> list[Given]:
+        held.extend(lines)
+        return []
+
+    world.run(60)
+    world.run(60, change=hold)
+    world.run(180)
+    world.write([line for line in held if line.pod != "mirror0"], partition=1)
+    world.run(40)
+    world.write([line for line in held if line.pod == "mirror0"], partition=1)
+    world.run(240)
+
+    assert of_policy(world) == []
+
+
+def test_doubts_that_turn_out_to_be_missing_copies_are_told(engine: Engine) -> None:
+    """A window that counted as unverifiable counts again when the mirror's log proves alive."""
+    world = Watched(engine)
+    world.declare(POLICY)
+    world.endpoint()
+
+    def on_node(_number: int, lines: list[Given]) -> list[Given]:
+        return [replace(x, pod=f"{x.pod}@n") if x.pod == "mirror0" else x for x in lines]
+
+    world.run(60, change=on_node)
+    world.alive("n", world.now_us)
+    world.run(60, change=uncopied)
+    world.run(180, change=on_node)
+    assert ("missing", "first") not in of_policy(world)
+
+    world.alive("n", world.now_us)
+    world.run(90, change=on_node)
+
+    assert ("missing", "first") in of_policy(world)
+
+
+def test_what_a_mirror_lacked_in_its_last_minute_is_told(engine: Engine) -> None:
+    """Windows that do not count yet when the mirror is taken away are counted all the same."""
+    world = Watched(engine)
+    world.declare(POLICY)
+    world.endpoint()
+
+    world.run(60)
+    world.run(60, change=uncopied)
+    world.declare(make_policy(name=NAME))
+    world.run(240)
+
+    assert of_policy(world) == [("missing", "first"), ("missing", "resolved")]
+    assert world.incidents()[-1].ended == "disabled"

@@ -44,7 +44,7 @@ def enqueue(connection: Connection, event: Event, now_us: int) -> int:
     Args:
         connection: The caller's write transaction, in which the incident changes.
         event: What is to be told.
-        now_us: By the clock that deliverers go by, the database's; µs.
+        now_us: When it is told, µs.
     """
     names = _listeners(connection, event)
     if not names:
@@ -59,7 +59,8 @@ def enqueue(connection: Connection, event: Event, now_us: int) -> int:
             "event": body,
             "created_us": now_us,
             "state": State.PENDING.value,
-            "next_us": now_us,
+            # At once, also where a clock was set back and the time of settling is ahead of it.
+            "next_us": 0,
         }
         for name in names
     ]

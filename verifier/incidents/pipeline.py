@@ -24,15 +24,26 @@ from verifier.settle.watermark import FOREVER_US, Watermark
 GAPS_US: Final = 3_600_000_000
 """A gap is told for so long after it was made."""
 
+_SEEN_US: Final = 30_000_000
+"""After a quiet hour the next record seems not to be read for an hour, until it is: a moment later,
+or when a collector that just began gets to it."""
+
 _TICK_US: Final = 250_000
 """What a tick counts for, in a year of them: they come no faster."""
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    """A condition that holds, and what it is about, in words."""
+    """A condition that holds, and what it is about, in words.
+
+    Attributes:
+        condition: It.
+        detail: The words.
+        for_us: So long it must be seen before it is told, whatever the kind's rule says.
+    """
 
     condition: Condition
     detail: str
+    for_us: int = 0
 
 
 def troubles(
@@ -63,19 +74,23 @@ def _stalled(
     connection: Connection, places: Sequence[Any], rules: TellRules, now_us: int
 ) -> Trouble | None:
     """Partitions that were stopped, or have records and were not read on."""
-    names, since = [], []
+    names, since, is_stopped = [], [], False
     for one in places:
         name = f"{one.topic}/{one.partition}"
         if one.state == STOPPED:
             names.append(f"{name} is stopped: {one.reason}" if one.reason else f"{name} is stopped")
             since.append(one.updated_us)
+            is_stopped = True
             continue
         behind = (one.end_offset or 0) - one.next_offset
         read_us = _last_read_us(connection, one) if behind > 0 else None
         if read_us is not None and now_us - read_us >= rules.stall_us:
             names.append(f"{name} is {behind:,} records behind and not read on")
             since.append(read_us)
-    return _trouble(len(names), min(since, default=now_us), names)
+    found = _trouble(len(names), min(since, default=now_us), names)
+    if found is None or is_stopped:
+        return found
+    return msgspec.structs.replace(found, for_us=_SEEN_US)
 
 
 def _last_read_us(connection: Connection, one: Any) -> int | None:

@@ -61,6 +61,16 @@ incident_cursor: Final = Table(
     Column("counted_to_us", BigInteger, nullable=False, comment="windows before it are counted"),
 )
 
+incident_recount: Final = Table(
+    "incident_recount",
+    metadata,
+    Column("policy", Text, primary_key=True),
+    Column("start_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("counted", Integer, nullable=False, comment="revision that counts; 0: none"),
+    Column("due_us", BigInteger, nullable=False, comment="by the database's clock"),
+    comment="windows behind the cursor that were settled anew",
+)
+
 silence: Final = Table(
     "silence",
     metadata,

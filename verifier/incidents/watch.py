@@ -7,12 +7,13 @@ kinds that are not plainly well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
 from sqlalchemy import Connection
 
-from verifier.incidents import store
+from verifier.incidents import recount, store
 from verifier.incidents.book import Book
 from verifier.incidents.conditions import Condition, decide_condition
 from verifier.incidents.decide import Corrected, decide
@@ -101,6 +102,7 @@ class _Turn:
         rules = policy_rules(self._rules, version.policy if version else None)
         to_us = self._countable_us(name)
         new, corrected, event_us = self._samples(name, rules, to_us)
+        late = self._late(name, rules, to_us)
         now = Now(event_us, self._now_us)
         looked = self._look(name, version, event_us)
         for kind in POLICY_KINDS:
@@ -110,7 +112,7 @@ class _Turn:
             if kind not in _CONDITIONS:
                 after, reason = decide(
                     before,
-                    new.get(kind, ()),
+                    [*_heeded(late.get(kind, ()), before), *new.get(kind, ())],
                     corrected.get(kind, ()),
                     now,
                     rules[kind],
@@ -136,16 +138,28 @@ class _Turn:
         return looked
 
     def _version(self, name: str) -> Version | None:
-        """The version in force, where it has a mirror."""
-        found = self._ticked.versions.era(self._now_us).versions.get(name)
-        return found if found is not None and found.policy.mirrors else None
+        """The version in force, where it has a mirror; else the one of the windows that wait.
+
+        What a mirror lacked in its last minutes is told also when it is no more.
+        """
+        for time_us in (self._now_us, self._cursors.get(name)):
+            if time_us is not None:
+                found = self._ticked.versions.era(time_us).versions.get(name)
+                if found is not None and found.policy.mirrors:
+                    return found
+        return None
+
+    @property
+    def _is_read_for_good(self) -> bool:
+        """Whether nothing will ever follow."""
+        return (self._ticked.watermark.time_us or 0) >= FOREVER_US
 
     def _countable_us(self, name: str) -> int | None:
         """Up to when the policy's windows count; None: nothing is settled."""
         progress = progress_of(self._connection, name)
         if progress is None or progress.settled_to_us < 0:
             return None
-        if (self._ticked.watermark.time_us or 0) >= FOREVER_US:
+        if self._is_read_for_good:
             return progress.settled_to_us
         # At the edge of a window: one that lies across would count neither now nor later.
         return progress.grid.floor(progress.settled_to_us - self._rules.confirm_us)
@@ -178,6 +192,19 @@ class _Turn:
             for kind in was.keys() & is_now.keys():
                 corrected.setdefault(kind, []).append(Corrected(was[kind], is_now[kind]))
         return new, corrected, counted_us
+
+    def _late(
+        self, name: str, rules: Mapping[Kind, KindRule], to_us: int | None
+    ) -> dict[Kind, list[Sample]]:
+        """What windows behind the cursor say that did not count before, by kind."""
+        from_us = self._cursors.get(name)
+        if from_us is None or to_us is None:
+            return {}
+        wait_us = 0 if self._is_read_for_good else self._rules.confirm_us
+        settled = (one for one in self._ticked.settled if one.policy == name)
+        recount.note(self._connection, settled, from_us, self._now_us + wait_us)
+        found = recount.due(self._connection, name, self._now_us, wait_us)
+        return recount.recounted(found, rules)
 
     # --- the pipeline
 
@@ -212,14 +239,21 @@ class _Turn:
             key = (_PIPELINE, kind)
             before = self._states.get(key, Drift())
             trouble: Trouble | None = found.get(kind)
+            rule = pipeline_rule(self._rules, kind)
+            for_us = max(rule.for_us, trouble.for_us if trouble else 0)
             after, reason = decide_condition(
                 before,
                 trouble.condition if trouble else None,
                 Now(self._now_us, self._now_us),
-                pipeline_rule(self._rules, kind),
+                msgspec.structs.replace(rule, for_us=for_us),
                 silenced=store.is_silenced(self._silences, key),
             )
             self._book.keep(key, before, after, reason, detail=trouble.detail if trouble else "")
+
+
+def _heeded(late: Sequence[Sample], drift: Drift) -> list[Sample]:
+    """What an open incident heeds of late windows: corrections of what it counts it knows."""
+    return list(late) if drift.open is None else []
 
 
 def _lints(version: Version | None) -> Trouble | None:

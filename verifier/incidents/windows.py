@@ -66,6 +66,18 @@ def new_windows(
     return found, rows[-1].start_us + rows[-1].size_us
 
 
+def window_at(
+    connection: Connection, policy: str, start_us: int, revision: int | None = None
+) -> WindowCounts | None:
+    """One window by one of its revisions, None: the latest. None: there is none any more."""
+    c = settled_window.c
+    wanted = c.superseded_us.is_(None) if revision is None else c.revision == revision
+    row = connection.execute(
+        select(*_COLUMNS).where(c.policy == policy, c.start_us == start_us, wanted)
+    ).one_or_none()
+    return None if row is None else _counts(row, _reasons(connection, policy, [row]))
+
+
 def corrected_windows(
     connection: Connection, settled: Iterable[Settled], before_us: int
 ) -> list[Pair]:
