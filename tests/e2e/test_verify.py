@@ -26,6 +26,7 @@ pytestmark = pytest.mark.integration
 DATA = Path(__file__).parents[1] / "data"
 POLICY = DATA / "policies" / "weather-mirror.yaml"
 _TIMEOUT_S = 120.0
+_STATEMENT = "/api/v1/statement?policy=weather/forecast-route&since=2020-01-01T00:00:00Z"
 
 
 def command(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -122,7 +123,8 @@ def test_up_collects_and_verifies_in_one_process(kafka: KafkaBroker, tmp_path: P
     ) as process:
         try:
             _wait_until(lambda: _settled(tmp_path) >= wanted["requests"])
-            told = _told_by_api(tmp_path)
+            told = json.loads(_told_by_api(tmp_path, _STATEMENT))
+            metrics = _told_by_api(tmp_path, "/metrics")
             process.send_signal(signal.SIGTERM)
             output, _ = process.communicate(timeout=_TIMEOUT_S)
         finally:
@@ -133,15 +135,22 @@ def test_up_collects_and_verifies_in_one_process(kafka: KafkaBroker, tmp_path: P
     missing = sum(window["verdicts"]["missing"] for window in latest.values())
     assert missing == wanted["verdicts"]["missing"]
     assert told["verdicts"]["missing"] == missing
+    stored, judged = (_sum(metrics, name) for name in ("lines_total", "verdicts_total"))
+    assert stored > judged >= wanted["requests"]
 
 
-def _told_by_api(folder: Path) -> Any:
-    """What the statement of all is, asked where `up` says that it answers."""
+def _told_by_api(folder: Path, path: str) -> str:
+    """What is answered, asked where `up` says that it answers."""
     found = re.search(r"shows what it finds at (http://\S+)", (folder / "errors").read_text())
     assert found is not None
-    url = f"{found[1]}/api/v1/statement?policy=weather/forecast-route&since=2020-01-01T00:00:00Z"
-    with urlopen(url, timeout=_TIMEOUT_S) as answer:
-        return json.load(answer)
+    with urlopen(found[1] + path, timeout=_TIMEOUT_S) as answer:
+        return str(answer.read(), "utf-8")
+
+
+def _sum(metrics: str, name: str) -> float:
+    """Of all series of a metric."""
+    found = re.findall(rf"^mirrorproof_{name}{{.*}} (\S+)$", metrics, re.MULTILINE)
+    return sum(map(float, found))
 
 
 def test_up_with_wrong_arguments_starts_nothing(tmp_path: Path) -> None:
