@@ -44,8 +44,16 @@ def verdicts_over_time(steps: Sequence[Step]) -> dict[str, Any]:
     }
 
 
-def completeness(named: Mapping[str, Sequence[Step]]) -> dict[str, Any]:
-    """A line for each policy: the share of the owed copies that came."""
+def completeness(
+    named: Mapping[str, Sequence[Step]], since_us: int, until_us: int
+) -> dict[str, Any]:
+    """A line for each policy: the share of the owed copies that came.
+
+    Args:
+        named: The steps of each policy.
+        since_us: Where the axis begins, µs since the epoch; a single step would stretch it.
+        until_us: Where it ends.
+    """
     traces = [
         {
             "type": "scatter",
@@ -70,4 +78,5 @@ def completeness(named: Mapping[str, Sequence[Step]]) -> dict[str, Any]:
     )
     floor = max(0.0, min(99.0, lowest - 5))
     axis = {"title": {"text": "copied"}, "range": [floor, 100.5], "ticksuffix": " %"}
-    return {"data": traces, "layout": {"yaxis": axis}}
+    time = {"range": [iso_time(since_us), iso_time(until_us)]}
+    return {"data": traces, "layout": {"xaxis": time, "yaxis": axis}}

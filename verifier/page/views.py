@@ -70,19 +70,20 @@ def overview(connection: Connection, now_us: int, rules: EvidenceRules) -> Overv
     """All policies, how far logs are read, and what nobody could read."""
     summaries = policies.summaries(connection)
     cards = [_card(connection, summary) for summary in summaries]
-    named = {}
+    named, last_us = {}, DAY_US
     for card in cards:
         if card.day is not None:
             until_us = report.settled_to_us(connection, card.policy.name) or 0
             span = Span(until_us - DAY_US, until_us)
             named[card.policy.name] = series(connection, card.policy.name, span)
+            last_us = max(last_us, until_us)
     mark = report.watermark(connection, now_us, rules).time_us
     unknown = mark is None or mark >= FOREVER_US
     waiting = select(func.coalesce(func.sum(quarantine.c.records), 0))
     return Overview(
         incidents=_open_incidents(connection, None),
         cards=cards,
-        figure=figures.completeness(named),
+        figure=figures.completeness(named, last_us - DAY_US, last_us),
         watermark=ingest.watermark(connection, now_us, rules),
         lag_s=None if unknown or mark is None else max(0.0, (now_us - mark) / SECOND_US),
         positions=ingest.positions(connection),

@@ -31,14 +31,16 @@ def test_bars_stack_what_occurs() -> None:
 
 
 def test_completeness_leaves_gaps_where_nothing_was_owed() -> None:
-    """And the axis shows the lowest share."""
+    """And the axes show the lowest share, and the whole day."""
     steps = [step(0, matched=3), step(10, exempt=5), step(20, matched=1, missing=1)]
 
-    figure = completeness({"weather/forecast": steps})
+    figure = completeness({"weather/forecast": steps}, 0, 86_400_000_000)
 
     assert figure["data"][0]["y"] == [100.0, None, 50.0]
     assert figure["layout"]["yaxis"]["range"][0] < 50
-    assert completeness({})["data"] == []
+    day = ["1970-01-01T00:00:00.000Z", "1970-01-02T00:00:00.000Z"]
+    assert figure["layout"]["xaxis"]["range"] == day
+    assert completeness({}, 0, 86_400_000_000)["data"] == []
 
 
 def test_a_chart_has_no_more_steps_than_it_can_show() -> None:
