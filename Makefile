@@ -38,6 +38,10 @@ test-long: $(VENV)/installed ## Settle forty times as many generated cases, and 
 		tests/integration/test_settle_differential.py tests/integration/test_pipeline_differential.py \
 		tests/integration/test_shipping.py $(ARGS)
 
+.PHONY: test-openapi
+test-openapi: $(VENV)/installed ## Ask the API fifty times as many odd questions by its own description (minutes)
+	@MIRRORPROOF_TEST_EXAMPLES=50 $(PY) -m pytest -n $(TEST_WORKERS) --timeout 7200 tests/contract/test_openapi.py $(ARGS)
+
 .PHONY: shipping
 shipping: $(VENV)/installed ## Ship recorded traffic badly, and compare what is said with the truth (minutes)
 	@$(PY) -m tests.shipping $(ARGS)

@@ -250,7 +250,7 @@ def test_policies_are_read_looked_over_and_recorded(api: TestClient, world: Worl
     wrong = api.post("/api/v1/policies", content="policies: [{name: x}]")
     assert wrong.status_code == 422
     assert "body document 1" in problem(wrong)["detail"]
-    assert problem(api.post("/api/v1/policies", content=b"\xff" * 2_000_000))["status"] == 422
+    assert problem(api.post("/api/v1/policies", content=b"\xff" * 2_000_000))["status"] == 413
 
 
 def test_ingestion_is_shown(api: TestClient, world: World) -> None:

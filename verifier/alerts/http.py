@@ -30,6 +30,15 @@ def post(request: Request, rules: Rules, lines: Lines) -> Reply:
         Interrupted: The lines were cut.
         UsageError: The authorities' file cannot be read.
     """
+    return _exchange("POST", request, rules, lines)
+
+
+def get(url: str, rules: Rules, lines: Lines) -> Reply:
+    """Asks for something that is no larger than `MOST_BYTES`, as `post` does."""
+    return _exchange("GET", Request(url=url, body=b""), rules, lines)
+
+
+def _exchange(method: str, request: Request, rules: Rules, lines: Lines) -> Reply:
     if not request.url.startswith("https://") and not rules.allow_http:
         raise SendFailed("refused to send without TLS; see allow_http")
     deadline = Deadline(rules.timeout_s)
@@ -39,7 +48,7 @@ def post(request: Request, rules: Rules, lines: Lines) -> Reply:
     try:
         with (
             httpx2.Client(transport=transport, trust_env=False, timeout=None) as client,
-            client.stream("POST", request.url, content=request.body, headers=headers) as answer,
+            client.stream(method, request.url, content=request.body, headers=headers) as answer,
         ):
             return Reply(
                 status=answer.status_code,

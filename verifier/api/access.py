@@ -12,13 +12,14 @@ from ipaddress import ip_address
 from math import ceil
 from threading import Lock
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 import msgspec
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from verifier.api import keys
-from verifier.api.bearer import BadToken, Tokens
+from verifier.api.bearer import RETRY_S, BadToken, NoKeys, Tokens
 from verifier.api.problems import Refusal
 from verifier.api.rates import Rates
 from verifier.api.scopes import Scope, with_included
@@ -26,7 +27,7 @@ from verifier.api.services import Services, ServicesDep
 
 _OPEN_FOR_S: Final = 5.0
 """That there is no key is believed for so long; a new key shuts the door after it."""
-_LOCAL_NAMES: Final = ("localhost", "testserver.local")
+_UNSAFE: Final = ("POST", "PUT", "PATCH", "DELETE")
 _KEY_MARK: Final = "mp_"
 
 
@@ -48,7 +49,7 @@ class Gatekeeper:
         api = services.settings.api
         self._services: Final = services
         self._rates: Final = Rates(api.rate_per_s, api.rate_burst)
-        self._tokens: Final = Tokens(api) if api.oidc_issuer else None
+        self._tokens: Final = Tokens(api, services.clock.monotonic) if api.oidc_issuer else None
         self._lock = Lock()
         self._asked_s: float | None = None
         self._open = False
@@ -68,6 +69,10 @@ class Gatekeeper:
         self._limit(caller.name)
         return caller
 
+    def admit_key(self, request: Request, whole: str) -> Caller:
+        """Who shows a key, of ours and no token. Raises Refusal."""
+        return self.admit(request, whole if whole.startswith(_KEY_MARK) else _KEY_MARK)
+
     def _caller(self, request: Request, credentials: str | None) -> Caller:
         if credentials is None:
             if self.is_open() and _is_local(request):
@@ -81,6 +86,8 @@ class Gatekeeper:
             name, scopes = self._tokens.scopes(credentials)
         except BadToken as error:
             raise _unknown(f"the token is not valid: {error}") from error
+        except NoKeys as error:
+            raise _provider_away(str(error)) from error
         return Caller(name, with_included(scopes))
 
     def _by_key(self, whole: str) -> Caller:
@@ -93,9 +100,8 @@ class Gatekeeper:
     def caller_of_prefix(self, prefix: str) -> Caller | None:
         """Who showed a key before, by its public beginning; None: it is not valid any more."""
         with self._services.reading() as connection:
-            now_us = self._services.now_us(connection)
-            found = next((key for key in keys.all_keys(connection) if key.prefix == prefix), None)
-        if found is None or not found.is_valid(now_us):
+            found = keys.of_prefix(connection, prefix, self._services.now_us(connection))
+        if found is None:
             return None
         caller = Caller(f"key:{found.prefix}", with_included(set(found.scopes)))
         self._limit(caller.name)
@@ -131,6 +137,12 @@ def _unknown(detail: str) -> Refusal:
     return Refusal(HTTPStatus.UNAUTHORIZED, "unauthorized", detail, headers=headers)
 
 
+def _provider_away(reason: str) -> Refusal:
+    detail = f"the OpenID Connect provider's keys cannot be read: {reason}"
+    wait = {"Retry-After": str(RETRY_S)}
+    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "provider-away", detail, headers=wait)
+
+
 def _address(request: Request) -> str:
     return request.client.host if request.client else ""
 
@@ -138,13 +150,26 @@ def _address(request: Request) -> str:
 def _is_local(request: Request) -> bool:
     """Asked from this machine, by a name of this machine: a page elsewhere must not reach us.
 
-    A web page whose name resolves to 127.0.0.1 (DNS rebinding) still sends its own name.
+    A web page whose name resolves to 127.0.0.1 (DNS rebinding) still sends its own name; one that
+    sends a form here sends where it is from. What a proxy passes on comes from anywhere.
     """
-    return _is_loopback(_address(request)) and _is_loopback(request.url.hostname or "")
+    named = _is_loopback(request.url.hostname or "") and "x-forwarded-for" not in request.headers
+    return _is_loopback(_address(request)) and named and not _is_forged(request)
+
+
+def _is_forged(request: Request) -> bool:
+    """Whether a page of somebody else made the browser send this, to change something."""
+    if request.method not in _UNSAFE:
+        return False
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
 
 
 def _is_loopback(host: str) -> bool:
-    if host in _LOCAL_NAMES:
+    if host == "localhost":
         return True
     try:
         return ip_address(host.strip("[]")).is_loopback

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Any, Final
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 
 from collector.service.process import ProcessMetrics
 from verifier.api import problems
 from verifier.api.access import Gatekeeper
+from verifier.api.limits import Limits
 from verifier.api.measured import Measured, RequestMetrics
 from verifier.api.problems import Problem, documented
 from verifier.api.routes import (
@@ -38,11 +38,6 @@ _DESCRIPTION: Final = """What was settled, found and ingested, for audits and pr
 Times are RFC 3339. Ranges are rounded outwards to whole windows, and the answer says so. Lists have
 pages: `Link: <…>; rel="next"` names the next one. Every error is a problem, RFC 9457.
 """
-_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-}
 _ROUTERS: Final = (
     statements.router,
     findings.router,
@@ -70,13 +65,13 @@ def create_app(services: Services, process: ProcessMetrics | None = None) -> Fas
         openapi_url=f"{PREFIX}/openapi.json",
         docs_url=None,  # their scripts come from elsewhere
         redoc_url=None,
-        responses=documented(401, 403, 422, 429, 503),
+        responses=documented(400, 401, 403, 413, 422, 429, 503),
         dependencies=[Depends(_refuse_nul)],
     )
     app.state.services = services
     app.state.gatekeeper = Gatekeeper(services)
     problems.install(app)
-    app.middleware("http")(_add_headers)
+    app.add_middleware(Limits)
     _measure(app, services, process or ProcessMetrics())
     for router in _ROUTERS:
         app.include_router(router, prefix=PREFIX)
@@ -100,17 +95,6 @@ async def _refuse_nul(request: Request) -> None:
     for name, value in request.query_params.multi_items():
         if "\0" in name or "\0" in value:
             raise problems.invalid(name, "holds a NUL character, which nothing stored does")
-
-
-async def _add_headers(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    response = await call_next(request)
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    if request.url.path.startswith("/api/"):
-        response.headers.setdefault("Cache-Control", "no-store")
-    return response
 
 
 def _describe(app: FastAPI) -> dict[str, Any]:

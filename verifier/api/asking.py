@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from sqlalchemy import Connection, select
 
 from collector.errors import UsageError
@@ -40,6 +40,7 @@ Until = Annotated[
     Query(max_length=40, description="Up to when, as `since`. Left out: now", examples=["5m"]),
 ]
 Limit = Annotated[int, Query(ge=1, le=MOST, description="Most rows of a page")]
+Number = Annotated[int, Path(ge=0, lt=1 << 63, description="Its number")]
 Cursor = Annotated[
     str | None,
     Query(max_length=cursors.MAX_LENGTH, description="Where to go on: from the `Link` header"),

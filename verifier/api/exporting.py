@@ -5,18 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
+import msgspec
+from anyio import CapacityLimiter, to_thread
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from verifier.api.services import Services
 
-_AT_ONCE: Final = 64 * 1024
+ROWS: Final = 1_000
+"""Of one portion."""
+_TOGETHER: Final = 64 * 1024
 """Characters that are sent together."""
+_THREADS: Final = CapacityLimiter(2)
+"""Read for exports, besides those that answer."""
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """Spreadsheets run cells that begin so; paths and ids come from anybody."""
 
@@ -28,43 +34,83 @@ class Form(StrEnum):
     NDJSON = "ndjson"
 
 
-def export(
-    services: Services, form: Form, name: str, rows: Callable[[Connection], Iterator[BaseModel]]
-) -> StreamingResponse:
-    """An answer of any length, with a transaction of its own.
+Row = TypeVar("Row")
+Position = tuple[int, ...]
 
-    Args:
-        services: What to read with.
-        form: What to write.
+
+class Table(msgspec.Struct, Generic[Row], frozen=True):
+    """What is exported.
+
+    Attributes:
         name: Of the file, without its ending.
-        rows: Reads them, in order.
+        shape: What rows look like.
+        page: Reads the rows behind a position, at most `ROWS` of them; None: from the beginning.
+        key: The position of a row.
+        show: A row as it is told.
+    """
+
+    name: str
+    shape: type[BaseModel]
+    page: Callable[[Connection, Position | None], Sequence[Row]]
+    key: Callable[[Row], Position]
+    show: Callable[[Row], BaseModel]
+
+
+def export(services: Services, form: Form, table: Table[Any]) -> StreamingResponse:
+    """An answer of any length.
+
+    Rows are read a portion at a time, each in a short transaction, so that a client that takes
+    hours holds nothing in the database. Each row is told as it stands when it is read.
     """
     write = _csv if form is Form.CSV else _ndjson
     media = "text/csv; charset=utf-8" if form is Form.CSV else "application/x-ndjson"
-    disposition = f'attachment; filename="{name}.{form.value}"'
-
-    def parts() -> Iterator[str]:
-        with services.reading() as connection:
-            yield from _together(write(rows(connection)))
-
+    disposition = f'attachment; filename="{table.name}.{form.value}"'
+    parts = _together(write(table.shape, _shown(services, table)))
+    first = next(parts, "")  # what is wrong with the question is told before the answer begins
     return StreamingResponse(
-        parts(), media_type=media, headers={"Content-Disposition": disposition}
+        _sent(first, parts), media_type=media, headers={"Content-Disposition": disposition}
     )
 
 
-def _ndjson(rows: Iterator[BaseModel]) -> Iterator[str]:
+async def _sent(first: str, parts: Iterator[str]) -> AsyncIterator[str]:
+    """The parts, read by few threads of their own: others wait, without holding any."""
+    part: str | None = first
+    while part is not None:
+        yield part
+        part = await to_thread.run_sync(next, parts, None, limiter=_THREADS)
+
+
+def _shown(services: Services, table: Table[Row]) -> Iterator[BaseModel]:
+    after: Position | None = None
+    while True:
+        with services.reading() as connection:
+            rows = table.page(connection, after)
+        yield from map(table.show, rows)
+        if len(rows) < ROWS:
+            return
+        after = table.key(rows[-1])
+
+
+def _ndjson(_: type[BaseModel], rows: Iterator[BaseModel]) -> Iterator[str]:
     for row in rows:
         yield row.model_dump_json() + "\n"
 
 
-def _csv(rows: Iterator[BaseModel]) -> Iterator[str]:
-    names: list[str] | None = None
+def _csv(shape: type[BaseModel], rows: Iterator[BaseModel]) -> Iterator[str]:
+    names = list(_columns(shape))
+    yield _csv_line(names)
     for row in rows:
         flat = _flat(row.model_dump())
-        if names is None:
-            names = list(flat)
-            yield _csv_line(names)
         yield _csv_line([_cell(flat.get(name)) for name in names])
+
+
+def _columns(shape: type[BaseModel]) -> Iterator[str]:
+    for name, field in shape.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from (f"{name}.{one}" for one in inner.model_fields)
+        else:
+            yield name
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +146,7 @@ def _together(texts: Iterator[str]) -> Iterator[str]:
     for text in texts:
         held.append(text)
         size += len(text)
-        if size >= _AT_ONCE:
+        if size >= _TOGETHER:
             yield "".join(held)
             held, size = [], 0
     if held:

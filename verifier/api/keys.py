@@ -101,6 +101,14 @@ def find(connection: Connection, whole: str, now_us: int) -> Key | None:
     return found if found.is_valid(now_us) else None
 
 
+def of_prefix(connection: Connection, prefix: str, now_us: int) -> Key | None:
+    """The valid key with a public beginning; None: there is none, or no longer."""
+    query = select(*_COLUMNS).where(api_key.c.prefix == prefix)
+    row = connection.execute(query).one_or_none()
+    found = None if row is None else _key(row)
+    return found if found is not None and found.is_valid(now_us) else None
+
+
 def any_valid(connection: Connection, now_us: int) -> bool:
     """Whether there is any key that opens something."""
     c = api_key.c

@@ -10,8 +10,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from collector.db.engine import as_our_error
 from collector.errors import InputError, MirrorproofError, Retryable, UsageError
@@ -81,7 +82,8 @@ def not_found(what: str) -> Refusal:
     return Refusal(HTTPStatus.NOT_FOUND, "not-found", what)
 
 
-def _answer(request: Request, refusal: Refusal) -> JSONResponse:
+def answer(request: Request, refusal: Refusal) -> JSONResponse:
+    """The problem that a refusal is."""
     problem = Problem(
         type=_TYPE + refusal.name,
         title=refusal.status.phrase,
@@ -105,49 +107,69 @@ def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     errors = [_field_error(one) for one in error.errors()]
     detail = "; ".join(f"{one.field}: {one.reason}" for one in errors)
     status = HTTPStatus.UNPROCESSABLE_ENTITY
-    return _answer(request, Refusal(status, "invalid", detail, errors))
+    return answer(request, Refusal(status, "invalid", detail, errors))
 
 
 def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     name = status.phrase.lower().replace(" ", "-")
-    return _answer(request, Refusal(status, name, str(error.detail), headers=error.headers))
+    return answer(request, Refusal(status, name, str(error.detail), headers=error.headers))
 
 
 def _on_ours(request: Request, error: Exception) -> JSONResponse:
     """What our own code refuses: by what the caller can do about it."""
     if isinstance(error, UsageError | InputError):
-        return _answer(request, Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", str(error)))
+        return answer(request, Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", str(error)))
     if isinstance(error, Retryable):
         wait = {"Retry-After": str(_RETRY_AFTER_S)}
         detail = f"{error}; try again in {_RETRY_AFTER_S} s"
         status = HTTPStatus.SERVICE_UNAVAILABLE
-        return _answer(request, Refusal(status, "database-away", detail, headers=wait))
+        return answer(request, Refusal(status, "database-away", detail, headers=wait))
     return _on_anything(request, error)
 
 
 def _on_database(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SQLAlchemyError)
     # A wrong setting of ours is no fault of whoever asks.
+    if _took_too_long(error):
+        return answer(request, _too_long())
     ours = as_our_error(error, request.app.state.services.engine.url)
     return _on_ours(request, ours if isinstance(ours, Retryable) else Retryable(str(ours)))
+
+
+def _took_too_long(error: SQLAlchemyError) -> bool:
+    """Whether the database gave a question up, see `Services.reading`."""
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    return getattr(cause, "sqlstate", None) == "57014" or str(cause) == "interrupted"
+
+
+def _too_long() -> Refusal:
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    detail = "the question took longer than api.statement_timeout_s: ask for a shorter range"
+    return Refusal(status, "took-too-long", detail, headers={"Retry-After": str(_RETRY_AFTER_S)})
 
 
 def _on_anything(request: Request, error: Exception) -> JSONResponse:
     get_logger(component="api").error("request_failed", path=request.url.path, exc_info=error)
     detail = "an error of mirrorproof itself; its log has the details"
-    return _answer(request, Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail))
+    return answer(request, Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail))
+
+
+def _on_gone(request: Request, _: Exception) -> JSONResponse:
+    detail = "the connection ended before the body did"
+    return answer(request, Refusal(HTTPStatus.BAD_REQUEST, "gone", detail))
 
 
 def _on_refusal(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refusal)
-    return _answer(request, error)
+    return answer(request, error)
 
 
 def install(app: FastAPI) -> None:
     """Has every error of the application answered as a problem."""
     app.add_exception_handler(Refusal, _on_refusal)
+    app.add_exception_handler(ClientDisconnect, _on_gone)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(MirrorproofError, _on_ours)

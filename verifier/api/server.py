@@ -14,12 +14,15 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from collector.clock import Clock, SystemClock
+from collector.db.engine import open_engine
 from collector.db.secrets import request_key_secret
 from collector.errors import MirrorproofError, UsageError
 from collector.log import get_logger
 from collector.service.process import ProcessMetrics
 from collector.settings import Settings
 from verifier.api.app import create_app
+from verifier.api.limits import AT_ONCE
+from verifier.api.lines import PatientForAWhile
 from verifier.api.services import Services
 
 _GRACE_S: Final = 5
@@ -32,13 +35,17 @@ _MOST_CONNECTIONS: Final = 500
 def make_services(settings: Settings, engine: Engine, clock: Clock | None = None) -> Services:
     """What the routes work with.
 
+    Their connections are their own, so that nobody who asks takes one from settling; `Server.run`
+    closes them.
+
     Args:
         settings: All settings.
         engine: The database, migrated.
         clock: For rate limits.
     """
     secret = hmac.digest(request_key_secret(engine), b"query api", sha256)
-    return Services(engine=engine, settings=settings, clock=clock or SystemClock(), secret=secret)
+    own = open_engine(settings.database.address(), pool_size=AT_ONCE)
+    return Services(engine=own, settings=settings, clock=clock or SystemClock(), secret=secret)
 
 
 def address_of(listen: str) -> tuple[str, int]:
@@ -80,12 +87,15 @@ class Server:
         """
         config = uvicorn.Config(
             self.app,
+            http=PatientForAWhile,
             log_config=None,
             access_log=False,
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_GRACE_S,
             limit_concurrency=_MOST_CONNECTIONS,
+            # Of a proxy on this machine, whatever the environment says.
+            forwarded_allow_ips="127.0.0.1,::1",
             lifespan="off",
         )
         server = uvicorn.Server(config)
@@ -100,6 +110,7 @@ class Server:
         server.should_exit = True
         thread.join(_GRACE_S + 2)
         self._socket.close()
+        self._services.engine.dispose()
         log.info("api_stopped")
         if ended_early:
             raise MirrorproofError("the query API ended by itself; its log says why")
@@ -111,6 +122,7 @@ def _bind(host: str, port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((host, port))
+        found.listen(2_048)  # from now on who asks waits, and is not refused
     except OSError as error:
         found.close()
         raise UsageError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -42,11 +43,14 @@ _POLICY: Final = (
 )
 """Charts set styles on their elements; nothing else comes from anywhere but here."""
 RANGES: Final = {"15m": "15 min", "1h": "1 hour", "6h": "6 hours", "1d": "1 day", "7d": "7 days"}
-_BODY_BYTES: Final = 1_000
+_THEN_LENGTH: Final = 4_000
+_BODY_BYTES: Final = 1_000 + 3 * _THEN_LENGTH
+_PAGES: Final = re.compile(r"/(policy|request|incident)?(\?[^\s\\]*)?")
+"""Where somebody goes who showed a key."""
 
 
 class _LogIn(Exception):
-    """Somebody must show a key first."""
+    """Somebody must show a key first; then they see what they asked for."""
 
 
 @lru_cache(maxsize=1)
@@ -177,41 +181,51 @@ def show_request(
 
 
 @router.get("/login")
-def ask_key(request: Request) -> HTMLResponse:
+def ask_key(
+    request: Request, then: Annotated[str, Query(max_length=_THEN_LENGTH)] = "/"
+) -> HTMLResponse:
     """Where a browser shows its key."""
-    return _render(request, "login.html", viewer=None, wrong=False)
+    return _render(request, "login.html", viewer=None, wrong=False, then=_of_ours(then))
 
 
-async def _shown_key(request: Request) -> str:
-    """The key in a form; no more of a body is read than a key is long."""
+def _of_ours(then: str) -> str:
+    """A page of ours, whatever the link says: nobody is sent elsewhere from here."""
+    return then if _PAGES.fullmatch(then) else "/"
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """A form; no more of a body is read than a key and a link are long."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > _BODY_BYTES:
-            return ""
-    return parse_qs(body.decode("utf-8", "replace")).get("key", [""])[0].strip()
+            return {}
+    fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=5)
+    return {name: values[0] for name, values in fields.items()}
 
 
 @router.post("/login")
 def take_key(
-    request: Request, services: ServicesDep, key: Annotated[str, Depends(_shown_key)]
+    request: Request, services: ServicesDep, form: Annotated[dict[str, str], Depends(_form)]
 ) -> Response:
     """Takes the key, and gives a cookie for the day."""
+    then = _of_ours(form.get("then", "/"))
     try:
-        caller: Caller = request.app.state.gatekeeper.admit(request, key or "none")
-    except Refusal as refusal:
-        return _render(
-            request, "login.html", refusal.status, viewer=None, wrong=refusal.status == 401
+        caller: Caller = request.app.state.gatekeeper.admit_key(
+            request, form.get("key", "").strip()
         )
+    except Refusal as refusal:
+        wrong = refusal.status == 401
+        return _render(request, "login.html", refusal.status, viewer=None, wrong=wrong, then=then)
     with services.reading() as connection:
         now_us = services.now_us(connection)
-    answer = RedirectResponse("/", 303)
+    answer = RedirectResponse(then, 303)
     answer.set_cookie(
         session.COOKIE,
         session.write_session(services.secret, caller.name.removeprefix("key:"), now_us),
         max_age=session.LIFE_US // 1_000_000,
         httponly=True,
-        samesite="strict",
+        samesite="lax",  # links that are shared bring it along; pages change nothing
         secure=request.url.scheme == "https",
     )
     return answer
@@ -237,4 +251,10 @@ def read_static(name: str) -> Response:
 def install(app: FastAPI) -> None:
     """Adds the pages to the application of the API."""
     app.include_router(router)
-    app.add_exception_handler(_LogIn, lambda _request, _error: RedirectResponse("/login", 303))
+    app.add_exception_handler(_LogIn, _to_login)
+
+
+def _to_login(request: Request, _: Exception) -> Response:
+    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    then = "" if asked == "/" or len(asked) > _THEN_LENGTH else f"?then={quote(asked, safe='')}"
+    return RedirectResponse(f"/login{then}", 303)

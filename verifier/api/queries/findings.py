@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -15,8 +15,6 @@ from verifier.api.queries.windows import time_or_none
 from verifier.settle.windows import Span
 from verifier.tables import finding
 from verifier.times import iso_time
-
-_AT_ONCE: Final = 1_000
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,10 +93,16 @@ def page(
     return connection.execute(query.order_by(c.start_us.desc(), c.id.desc()).limit(limit + 1)).all()
 
 
-def every(connection: Connection, wanted: Filter) -> Iterator[Row[Any]]:
-    """All of them, the oldest requests first, as they are read."""
-    query = select(finding).where(*_where(wanted)).order_by(finding.c.start_us, finding.c.id)
-    return iter(connection.execute(query.execution_options(yield_per=_AT_ONCE)))
+def following(
+    connection: Connection, wanted: Filter, after: tuple[int, ...] | None, limit: int
+) -> Sequence[Row[Any]]:
+    """The same, the oldest requests first, behind a start and a number; at most the limit."""
+    c = finding.c
+    query = select(finding).where(*_where(wanted))
+    if after is not None:
+        start_us, number = after
+        query = query.where((c.start_us > start_us) | ((c.start_us == start_us) & (c.id > number)))
+    return connection.execute(query.order_by(c.start_us, c.id).limit(limit)).all()
 
 
 def finding_of(row: Row[Any], *, with_lines: bool) -> Finding:
@@ -129,6 +133,4 @@ def line_of(one: dict[str, Any]) -> Line:
 
 def one(connection: Connection, number: int) -> Row[Any] | None:
     """One finding; None: there is none, or no longer."""
-    if not 0 <= number < 1 << 63:
-        return None
     return connection.execute(select(finding).where(finding.c.id == number)).one_or_none()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, select
@@ -15,7 +15,7 @@ from verifier.settle.windows import Span
 from verifier.tables import settled_window
 from verifier.times import iso_time
 
-_AT_ONCE: Final = 1_000
+_MOST_REVISIONS: Final = 1_000
 
 
 def time_or_none(time_us: int | None) -> str | None:
@@ -123,16 +123,24 @@ def page(
     return connection.execute(query.order_by(c.start_us.desc()).limit(limit + 1)).all()
 
 
-def every(
-    connection: Connection, policy: str, span: Span, statement_name: str | None
-) -> Iterator[Row[Any]]:
-    """All of them, the oldest first, as they are read."""
-    query = _of_span(policy, span, statement_name).order_by(settled_window.c.start_us)
-    return iter(connection.execute(query.execution_options(yield_per=_AT_ONCE)))
+def following(
+    connection: Connection,
+    policy: str,
+    span: Span,
+    statement_name: str | None,
+    after: tuple[int, ...] | None,
+    limit: int,
+) -> Sequence[Row[Any]]:
+    """The same, the oldest first, behind a start; at most the limit."""
+    c = settled_window.c
+    query = _of_span(policy, span, statement_name)
+    if after is not None:
+        query = query.where(c.start_us > after[0])
+    return connection.execute(query.order_by(c.start_us).limit(limit)).all()
 
 
 def revisions(connection: Connection, policy: str, start_us: int) -> Sequence[Row[Any]]:
     """All revisions of one window, the latest first."""
     c = settled_window.c
     query = select(settled_window).where(c.policy == policy, c.start_us == start_us)
-    return connection.execute(query.order_by(c.revision.desc()).limit(_AT_ONCE)).all()
+    return connection.execute(query.order_by(c.revision.desc()).limit(_MOST_REVISIONS)).all()

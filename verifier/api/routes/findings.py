@@ -9,9 +9,9 @@ from fastapi.responses import StreamingResponse
 
 from verifier.api import asking, exporting
 from verifier.api.access import RawReader, Reader
-from verifier.api.asking import Cursor, Limit, Since, Until
+from verifier.api.asking import Cursor, Limit, Number, Since, Until
 from verifier.api.models import Finding, Page
-from verifier.api.problems import not_found
+from verifier.api.problems import documented, not_found
 from verifier.api.queries import findings as queries
 from verifier.api.queries.findings import Filter
 from verifier.api.scopes import Scope
@@ -89,18 +89,18 @@ def export_findings(
     form: exporting.Form = exporting.Form.CSV,
 ) -> StreamingResponse:
     """All findings of a range with their lines, the oldest first, as CSV or as JSON lines."""
-    return exporting.export(
-        services,
-        form,
+    table = exporting.Table(
         "findings",
-        lambda reading: (
-            queries.finding_of(row, with_lines=True) for row in queries.every(reading, wanted)
-        ),
+        Finding,
+        lambda connection, after: queries.following(connection, wanted, after, exporting.ROWS),
+        lambda row: (row.start_us, row.id),
+        lambda row: queries.finding_of(row, with_lines=True),
     )
+    return exporting.export(services, form, table)
 
 
-@router.get("/findings/{number}")
-def read_finding(caller: Reader, connection: Snapshot, number: int) -> Finding:
+@router.get("/findings/{number}", responses=documented(404))
+def read_finding(caller: Reader, connection: Snapshot, number: Number) -> Finding:
     """One finding by its number."""
     row = queries.one(connection, number)
     if row is None:

@@ -10,7 +10,7 @@ from collector.errors import UsageError
 from verifier.api import asking
 from verifier.api.access import Admin, Reader
 from verifier.api.alert_models import Incident, IncidentAnswer, NewSilence, Silence
-from verifier.api.asking import Cursor, Limit
+from verifier.api.asking import Cursor, Limit, Number
 from verifier.api.models import Page
 from verifier.api.problems import documented, invalid, not_found
 from verifier.api.queries import incidents as queries
@@ -22,7 +22,6 @@ from verifier.times import read_duration
 router = APIRouter(tags=["incidents"])
 _LONGEST_US: Final = 90 * 86_400_000_000
 """A silence that outlives whoever asked for it hides what it should not."""
-_MOST: Final = 1 << 63
 
 
 @router.get("/incidents")
@@ -56,9 +55,9 @@ def list_incidents(
 
 
 @router.get("/incidents/{number}", responses=documented(404))
-def read_incident(_: Reader, connection: Snapshot, number: int) -> IncidentAnswer:
+def read_incident(_: Reader, connection: Snapshot, number: Number) -> IncidentAnswer:
     """One incident: likely cause, what to look at, examples, and all that was sent of it."""
-    row = store.incident_row(connection, number) if 0 <= number < _MOST else None
+    row = store.incident_row(connection, number)
     if row is None:
         raise not_found(f"no incident has the number {number}")
     return queries.with_deliveries(connection, row)
@@ -101,10 +100,9 @@ def add_silence(caller: Admin, services: ServicesDep, new: NewSilence) -> Silenc
 
 
 @router.delete("/silences/{number}", status_code=204, responses=documented(404))
-def end_silence(caller: Admin, services: ServicesDep, number: int) -> None:
+def end_silence(caller: Admin, services: ServicesDep, number: Number) -> None:
     """Ends a silence now."""
     with services.writing() as connection:
         now_us = services.now_us(connection)
-        in_range = 0 <= number < _MOST
-        if not in_range or not store.end_silence(connection, number, caller.name, now_us):
+        if not store.end_silence(connection, number, caller.name, now_us):
             raise not_found(f"no silence in force has the number {number}")

@@ -12,7 +12,7 @@ from collector.db.quarantined import Filter
 from collector.service.replay import Replay
 from verifier.api import asking
 from verifier.api.access import Admin, Reader
-from verifier.api.asking import Cursor, Limit
+from verifier.api.asking import Cursor, Limit, Number
 from verifier.api.ingest_models import (
     Hole,
     Position,
@@ -87,19 +87,19 @@ def list_quarantined(
 
 
 @router.get("/quarantine/{number}", responses=documented(404))
-def read_quarantined(caller: Reader, connection: Snapshot, number: int) -> Quarantined:
+def read_quarantined(caller: Reader, connection: Snapshot, number: Number) -> Quarantined:
     """One quarantined line by its number."""
-    row = quarantined.entry(connection, number) if 0 <= number < 1 << 63 else None
+    row = quarantined.entry(connection, number)
     if row is None:
         raise not_found(f"nothing in quarantine has the number {number}")
     return queries.quarantined_of(row, with_text=Scope.RAW in caller.scopes)
 
 
 @router.post("/quarantine/{number}/replay", responses=documented(404))
-def replay_quarantined(_: Admin, services: ServicesDep, number: int) -> Replayed:
+def replay_quarantined(_: Admin, services: ServicesDep, number: Number) -> Replayed:
     """Reads a quarantined line again, from Kafka where it still is; it is stored once."""
     with services.reading() as connection:
-        found = quarantined.entry(connection, number) if 0 <= number < 1 << 63 else None
+        found = quarantined.entry(connection, number)
     if found is None:
         raise not_found(f"nothing in quarantine has the number {number}")
     with Replay(services.settings, services.engine, SystemClock()) as replay:

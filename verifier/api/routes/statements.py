@@ -81,12 +81,16 @@ def export_windows(
 ) -> StreamingResponse:
     """All windows of a range, the oldest first, as CSV or as JSON lines."""
     span = asking.read_range(connection, policy, since, until, services.now_us(connection)).windows
-    return exporting.export(
-        services,
-        form,
+    table = exporting.Table(
         "windows",
-        lambda reading: map(queries.window_of, queries.every(reading, policy, span, statement)),
+        Window,
+        lambda reading, after: queries.following(
+            reading, policy, span, statement, after, exporting.ROWS
+        ),
+        lambda row: (row.start_us,),
+        queries.window_of,
     )
+    return exporting.export(services, form, table)
 
 
 @router.get("/window", responses={**documented(404), 304: {"description": "As If-None-Match says"}})
