@@ -32,6 +32,7 @@ class MemoryUnit:
         self.from_offset, self.to_offset = record.offset, record.offset + 1
         self.is_large = False
         self.since_us = self.until_us = record.timestamp_us
+        self.leader_epoch: int | None = None
         self._record, self._harm = record, harm
 
     def unpack(self) -> list[Record]:
