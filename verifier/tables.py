@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-from collector.db.tables import metadata, observation
+from collector.db.tables import batch, metadata, observation
 
 # SQLite counts only an INTEGER primary key up by itself.
 _BigId: Final = BigInteger().with_variant(Integer(), "sqlite")
@@ -52,6 +52,9 @@ Index(
         "request_id": "text_bloom_ops(n_distinct_per_range = 600, false_positive_rate = 0.001)"
     },
 )
+
+# Which batches hold lines that start in a span, see `verifier.settle.written`.
+Index("ix_batch_max_start_us", batch.c.max_start_us, batch.c.min_start_us, batch.c.committed_us)
 
 settled_window: Final = Table(
     "settled_window",

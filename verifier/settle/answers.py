@@ -23,6 +23,7 @@ from verifier.settle.record import Settled
 from verifier.settle.span import Judge
 from verifier.settle.versions import Versions
 from verifier.settle.windows import Span
+from verifier.settle.written import started
 from verifier.statistics.compare import Answer, Compared, Pair, bounded
 from verifier.statistics.endpoints import endpoint_of
 from verifier.tables import endpoint_hour
@@ -93,12 +94,12 @@ class Answers:
         """The lines around a span of about a share of its requests."""
         horizon_us = max(v.policy.rules.horizon_us for v in self._versions.of(policy))
         c = observation.c
+        around = Span(span.start_us - horizon_us, span.end_us + horizon_us)
         query = select(
             c.key, c.pod_id, c.line_id, c.start_us, c.end_us, c.code, c.traits, c.role, c.route,
             c.host_id, c.destination_id, c.method, c.path, c.bytes_sent,
         ).where(
-            c.start_us >= span.start_us - horizon_us,
-            c.start_us < span.end_us + horizon_us,
+            *started(self._connection, around),
             c.host_id.in_(self._judge.hosts_of(policy)),
         )  # fmt: skip
         if share < 1:

@@ -20,6 +20,7 @@ from verifier.pairing.clocks import MIN_PAIRS, MIN_US, ROLES, Gaps, Told
 from verifier.pairing.lines import Side
 from verifier.settle.cast import Cast
 from verifier.settle.windows import Span
+from verifier.settle.written import started
 from verifier.tables import pod_clock
 
 _NEAR_US: Final = 5_000_000
@@ -202,7 +203,7 @@ def _sample(connection: Connection, hosts: Collection[int], span: Span) -> Seque
     """Some of the lines that start in a span: all lines of some keys, which are hashes."""
     c = observation.c
     columns = (c.key, c.pod_id, c.line_id, c.role, c.destination_id, c.start_us, c.end_us)
-    where = (c.start_us >= span.start_us, c.start_us < span.end_us, c.host_id.in_(hosts))
+    where = [*started(connection, span), c.host_id.in_(hosts)]
     rows: Sequence[Any] = ()
     for below in _SHARES:
         query = select(*columns).where(*where).limit(_MOST)

@@ -23,6 +23,7 @@ from verifier.settle.share import DOUBTS, settle_beyond_share, usual_share
 from verifier.settle.silence import HOUR_US, Silence
 from verifier.settle.versions import Version
 from verifier.settle.windows import Span
+from verifier.settle.written import started
 from verifier.sides import mirror_groups
 from verifier.tables import pod_hour
 
@@ -139,8 +140,7 @@ class Evidence:
         """Which pods received requests in a window."""
         c = observation.c
         query = select(c.pod_id).where(
-            c.start_us >= window.start_us,
-            c.start_us < window.end_us,
+            *started(self._connection, window),
             c.role == int(Role.SERVER),
             c.pod_id.in_(pods),
         )

@@ -12,6 +12,7 @@ from collector.records import Role
 from verifier.pairing.doubt import FEW_ERRORS, FIRST_ERROR, only_errors_logged
 from verifier.settle.cast import Cast
 from verifier.settle.windows import Span
+from verifier.settle.written import started
 
 _AROUND_US: Final = 120_000_000
 """How far around a span a mirror's lines are looked at."""
@@ -29,11 +30,8 @@ def find_filtered(
         span: What is judged.
     """
     c = observation.c
-    near = (
-        c.start_us >= span.start_us - _AROUND_US,
-        c.start_us < span.end_us + _AROUND_US,
-        c.role == int(Role.SERVER),
-    )
+    around = Span(span.start_us - _AROUND_US, span.end_us + _AROUND_US)
+    near = [*started(connection, around), c.role == int(Role.SERVER)]
     lines = select(c.line_id).where(*near).distinct()
     found = set()
     for group, pods in enumerate(mirrors):

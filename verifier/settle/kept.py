@@ -19,6 +19,7 @@ from verifier.settle.chains import LONGEST_US
 from verifier.settle.late import NewBatch, portions
 from verifier.settle.versions import VersionStore
 from verifier.settle.windows import Grid
+from verifier.settle.written import written_with
 from verifier.tables import LONG_US, settled_policy, unsettled
 from verifier.times import iso_time
 
@@ -55,7 +56,9 @@ def count_too_late(
     old = [b.id for b in batches if b.min_start_us is not None and b.min_start_us < before_us]
     number = 0
     for ids in portions(old):
-        where = (c.batch_id.in_(ids), c.host_id.in_(hosts), c.start_us < before_us)
+        where = (
+            *written_with(connection, ids), c.host_id.in_(hosts), c.start_us < before_us,
+        )  # fmt: skip
         query = select(func.count()).select_from(observation).where(*where)
         number += connection.scalar(query) or 0
     if number:

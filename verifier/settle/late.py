@@ -26,6 +26,7 @@ from verifier.settle.progress import Progress
 from verifier.settle.rows import read_rows
 from verifier.settle.silence import HOUR_US
 from verifier.settle.windows import SECOND_US, Span
+from verifier.settle.written import written_with
 from verifier.tables import pod_hour, resettle, settled_batch, settled_window
 
 _IDS_AT_ONCE: Final = 5_000
@@ -107,7 +108,7 @@ def note_pods(connection: Connection, batches: Sequence[NewBatch]) -> None:
     for ids in portions([one.id for one in batches if one.min_start_us is not None]):
         query = (
             select(c.pod_id, hour, func.count())
-            .where(c.batch_id.in_(ids), c.role == int(Role.SERVER))
+            .where(*written_with(connection, ids), c.role == int(Role.SERVER))
             .group_by(c.pod_id, hour)
         )
         for row in connection.execute(query):
@@ -184,7 +185,7 @@ def _late_seconds(
     found: set[int] = set()
     for ids in portions(late):
         query = select(second).where(
-            c.batch_id.in_(ids), c.host_id.in_(hosts), c.start_us < until_us
+            *written_with(connection, ids), c.host_id.in_(hosts), c.start_us < until_us
         )
         found.update(connection.scalars(query.distinct()))
     return sorted(found)
@@ -198,7 +199,7 @@ def _late_keys(
     found: set[bytes] = set()
     for ids in portions(late):
         query = select(c.key).where(
-            c.batch_id.in_(ids), c.host_id.in_(hosts), c.start_us < until_us
+            *written_with(connection, ids), c.host_id.in_(hosts), c.start_us < until_us
         )
         found.update(connection.scalars(query.distinct().limit(_FEW_KEYS + 1)))
         if len(found) > _FEW_KEYS:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from collector.db.tables import batch, observation
 from verifier.settle.windows import Grid, Span, joined
+from verifier.settle.written import started
 
 
 def next_group(
@@ -52,8 +53,9 @@ def _first_line_us(
     c, begin = observation.c, span.start_us
     while begin < span.end_us:
         end = min(begin + step_us, span.end_us)
-        where = (c.start_us >= begin, c.start_us < end, c.host_id.in_(hosts))
-        first = connection.scalar(select(func.min(c.start_us)).where(*where))
+        where = started(connection, Span(begin, end))
+        query = select(func.min(c.start_us)).where(*where, c.host_id.in_(hosts))
+        first = connection.scalar(query)
         if first is not None:
             return int(first)
         step_us, begin = 8 * step_us, end

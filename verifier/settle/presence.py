@@ -15,6 +15,7 @@ from collector.records import Role
 from verifier.pairing.lines import Side
 from verifier.settle.cast import Cast
 from verifier.settle.windows import SECOND_US, Span
+from verifier.settle.written import started
 
 BEFORE_US: Final = 30_000_000
 """A side whose lines were seen so long before a request, or"""
@@ -96,12 +97,15 @@ def look(
         reach_us: How far beyond it lines are read.
     """
     c = observation.c
+    around = Span(
+        span.start_us - max(reach_us, BEFORE_US),
+        span.end_us + max(reach_us, AFTER_US + SECOND_US),
+    )
     second = (c.start_us // SECOND_US).label("at_s")
     query = (
         select(second, c.role, c.pod_id, c.destination_id)
         .where(
-            c.start_us >= span.start_us - max(reach_us, BEFORE_US),
-            c.start_us < span.end_us + max(reach_us, AFTER_US + SECOND_US),
+            *started(connection, around),
             c.host_id.in_(hosts),
         )
         .group_by(second, c.role, c.pod_id, c.destination_id)

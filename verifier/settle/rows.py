@@ -21,6 +21,7 @@ from verifier.settle.chains import LONGEST_US, chains, needed
 from verifier.settle.clocks import RIGHT, Clocks
 from verifier.settle.simple_keys import reach_us
 from verifier.settle.windows import Span
+from verifier.settle.written import started
 from verifier.tables import LONG_LINE
 
 KEYS_AT_ONCE: Final = 10_000
@@ -32,9 +33,7 @@ Rows = dict[bytes, list[Any]]
 def keys_in(connection: Connection, hosts: Collection[int], span: Span) -> list[bytes]:
     """The keys with a line that starts in a span."""
     c = observation.c
-    query = select(c.key).where(
-        c.start_us >= span.start_us, c.start_us < span.end_us, c.host_id.in_(hosts)
-    )
+    query = select(c.key).where(*started(connection, span), c.host_id.in_(hosts))
     return list(connection.scalars(query.distinct()))
 
 
@@ -92,14 +91,14 @@ def _read(
     clocks: Clocks,
 ) -> Rows:
     """The rows of keys that start in a span, and the long ones that started before it."""
-    c, more_us = observation.c, clocks.most_us
+    more_us = clocks.most_us
     span = Span(span.start_us - more_us, span.end_us + more_us)
     long_span = Span(long_span.start_us - more_us, span.start_us)
     found: Rows = {}
     of_keys = _is_among(connection, sorted(keys))
     for where in (
-        (c.start_us >= span.start_us, c.start_us < span.end_us),
-        (text(LONG_LINE), c.start_us >= long_span.start_us, c.start_us < long_span.end_us),
+        started(connection, span),
+        [text(LONG_LINE), *started(connection, long_span)],
     ):
         for row in connection.execute(select(observation).where(of_keys, *where)):
             found.setdefault(row.key, []).append(clocks.set(row))

@@ -58,6 +58,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             on which it has a bearing are not ordinary.
         tls: `Terms.tls`.
         clocks: How far pods' clocks are ahead.
+        written: What is true of all lines of `read_span`.
     """
 
     span: Span
@@ -69,11 +70,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     primary_logged: bool | None
     tls: bool
     clocks: Clocks = RIGHT
+    written: Sequence[ColumnElement[bool]] = ()
 
 
 def reach_us(horizon_us: int) -> int:
     """How far beyond a span lines are read at first."""
     return 2 * horizon_us + LONG_US
+
+
+def read_span(span: Span, horizon_us: int, clocks: Clocks) -> Span:
+    """When the lines start that are read to judge a span, by their own clocks."""
+    reach, more_us = reach_us(horizon_us), clocks.most_us
+    return Span(
+        span.start_us - reach - LONGEST_US - horizon_us - more_us, span.end_us + reach + more_us
+    )
 
 
 def _part(plan: Plan) -> ColumnElement[int]:
@@ -114,6 +124,7 @@ def _lines(plan: Plan) -> Any:
             c.start_us >= plan.span.start_us - reach - more_us,
             c.start_us < plan.span.end_us + reach + more_us,
             c.host_id.in_(plan.hosts),
+            *plan.written,
         )
         .offset(0)  # has the part computed once, whatever asks for it
         .subquery()
@@ -210,6 +221,7 @@ def _long_before(plan: Plan, until_us: int) -> Any:
         c.start_us >= until_us - LONGEST_US - plan.horizon_us - plan.clocks.most_us,
         c.start_us < until_us + plan.clocks.most_us,
         c.host_id.in_(plan.hosts),
+        *plan.written,
     )
 
 

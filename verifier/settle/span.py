@@ -21,10 +21,11 @@ from verifier.settle.judging import KeyJudge, Surroundings
 from verifier.settle.presence import look, sort
 from verifier.settle.rows import keys_in, read_rows
 from verifier.settle.silence import Silence
-from verifier.settle.simple_keys import Plan, reach_us
+from verifier.settle.simple_keys import Plan, reach_us, read_span
 from verifier.settle.unreadable import doubt_unreadable
 from verifier.settle.versions import Version, Versions
 from verifier.settle.windows import SECOND_US, Span
+from verifier.settle.written import written
 from verifier.sides import mirror_groups
 
 _ALL: Final = sys.maxsize
@@ -192,16 +193,18 @@ class Judge:
         if sampled and not known.silence().is_clear(span):
             return None  # where there is a hole, who was not drawn cannot be told
         parts = {kind: known.cast.part(*kind) for kind in known.presence.kinds}
+        horizon_us, clocks = version.policy.rules.horizon_us, self.clocks(name)
         return Plan(
             span=span,
             size_us=size_us,
             hosts=hosts,
             parts=parts,
             mirrors=mirrors,
-            horizon_us=version.policy.rules.horizon_us,
+            horizon_us=horizon_us,
             primary_logged=known.primary_logged_throughout(span),
             tls=known.presence.tls,
-            clocks=self.clocks(name),
+            clocks=clocks,
+            written=written(self._connection, read_span(span, horizon_us, clocks)),
         )
 
     def _only_version(self, name: str, span: Span, hosts: list[int]) -> Version | None:
