@@ -454,3 +454,22 @@ def test_what_a_mirror_lacked_in_its_last_minute_is_told(engine: Engine) -> None
 
     assert of_policy(world) == [("missing", "first"), ("missing", "resolved")]
     assert world.incidents()[-1].ended == "disabled"
+
+
+def leaky(number: int, lines: list[Given]) -> list[Given]:
+    """One request more, sent live to the mirror."""
+    start_us = lines[0].start_us + 50_000
+    live = {"key": 1_000_000 + number, "start_us": start_us}
+    return [*lines, Given(pod="client", to="v1", **live), Given(pod="mirror0", **live)]
+
+
+def test_a_leak_is_not_explained_by_pods_that_are_gone(world: Watched) -> None:
+    """Live traffic reached the mirror; that it logs nothing any more is no cause of that."""
+    world.run(60)
+    world.run(10, change=leaky)
+
+    world.run(120, change=uncopied)
+
+    told = {one.kind: one.cause for one in world.events}
+    assert "of the mirror logs" in told[Kind.MISSING]
+    assert "of the mirror logs" not in told[Kind.LEAK]

@@ -43,6 +43,7 @@ _VERDICTS: Final = {
     Kind.ORPHANS: ("orphan",),
     Kind.UNDECLARED: ("unverifiable",),
 }
+_OF_ARRIVALS: Final = frozenset((Kind.LEAK, Kind.DUPLICATES, Kind.ORPHANS))
 _PARTS: Final = {"client_live": "sender", "client_mirror": "sender", "server_live": "primary",
                  "server_mirror": "mirror"}  # fmt: skip
 
@@ -76,12 +77,19 @@ def read_scene(
     scene = Scene(
         found=[_fact(row) for row in rows],
         others=lines.facts(others),
-        before=lines.mirror_pods(lines.read(known.first_us - span_us, known.first_us)),
+        before=_before(lines, kind, known.first_us, span_us),
         since=lines.mirror_pods(lines.read(horizon_us - span_us, horizon_us)),
         first_us=known.first_us,
         **_change(version),
     )
     return Told(scene, tuple(_example(row) for row in rows[:EXAMPLES]))
+
+
+def _before(lines: _Lines, kind: Kind, first_us: int, span_us: int) -> dict[str, int]:
+    """The mirror's pods before it began; those that are gone explain nothing that arrives."""
+    if kind in _OF_ARRIVALS:
+        return {}
+    return lines.mirror_pods(lines.read(first_us - span_us, first_us))
 
 
 def _change(version: Version) -> dict[str, Any]:
