@@ -78,6 +78,12 @@ fuzz: $(VENV)/installed ## Look for input that breaks reading, with atheris (SEC
 test-shippers: $(VENV)/installed .shippers/otelcol ## Read from Apache Kafka what real shippers send there (rsyslog, OpenTelemetry)
 	@$(PY) -m tests.servers $(PY) -m pytest -m slow tests/shippers $(ARGS)
 
+.PHONY: test-page
+test-page: $(VENV)/installed ## Open the page in a real browser, with pictures of each state (Debian: chromium)
+	@if command -v chromium google-chrome >/dev/null; then \
+		$(PY) -m pytest -m slow tests/page $(ARGS); \
+	else echo "make: no Chromium here: the tests of the page in a browser are left out" >&2; fi
+
 .PHONY: test-alertmanager
 test-alertmanager: $(VENV)/installed ## Send to the real Alertmanager (Debian: prometheus-alertmanager)
 	@if command -v prometheus-alertmanager >/dev/null; then \

@@ -51,6 +51,14 @@ function draw(plot) {
   Plotly.react(plot, figure.data, layout, { displaylogo: false, responsive: true, displayModeBar: false });
 }
 
+// Phones that turn, and pages whose width settles after the first drawing.
+const widths = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.classList.contains("js-plotly-plot")) Plotly.Plots.resize(target);
+  }
+});
+document.querySelectorAll(".plot").forEach((plot) => widths.observe(plot));
+
 function drawAll() {
   document.querySelectorAll(".plot").forEach(draw);
 }
