@@ -311,7 +311,7 @@ def test_after_the_last_attempt_a_message_is_dead_and_counted(engine: Engine) ->
     tell(engine, make_event())
     now_us, attempts = NOW, 0
     while rows(engine)[0].finished_us is None:
-        now_us = max(rows(engine)[0].next_us, endpoint(engine).hold_us or 0)
+        now_us = max(now_us, rows(engine)[0].next_us, endpoint(engine).hold_us or 0)
         end(engine, took(engine, now_us=now_us), failed("time-out"), now_us)
         attempts += 1
 
