@@ -127,9 +127,17 @@ def test_a_group_shares_partitions_and_takes_them_over(group_kafka: KafkaBroker)
 
 
 def test_a_partition_kept_through_a_rebalance_goes_on(group_kafka: KafkaBroker) -> None:
-    """Records flow on from partitions that stay, without another `begin`."""
-    topic = group_kafka.create_topic(2)
-    settings = {"bootstrap_servers": (group_kafka.bootstrap,), "topics": (topic,), "group": topic}
+    """Records flow on from partitions that stay, without another `begin`.
+
+    On a slow machine the members may swap what they have in one rebalance more; then none stays.
+    """
+    assert any(_flows_on(group_kafka) for _ in range(3))
+
+
+def _flows_on(broker: KafkaBroker) -> bool:
+    """Whether records come from the partition that stays; False: none did stay."""
+    topic = broker.create_topic(2)
+    settings = {"bootstrap_servers": (broker.bootstrap,), "topics": (topic,), "group": topic}
     with ExitStack() as stack:
         first = stack.enter_context(opened(**settings))
         of_first: list[Polled] = []
@@ -145,13 +153,14 @@ def test_a_partition_kept_through_a_rebalance_goes_on(group_kafka: KafkaBroker) 
 
         until(is_shared, second, seen=of_second)
         (kept,) = owned(of_first)
-        produce(group_kafka, topic, kept.number)
+        produce(broker, topic, kept.number)
 
         def has_come() -> bool:
             of_second.append(second.poll(0.1))  # both take part in what follows of the rebalance
             return sum(len(polled.records.get(kept, [])) for polled in of_first) == 3
 
-        until(has_come, first, seen=of_first)
+        until(lambda: has_come() or kept not in owned(of_first), first, seen=of_first)
+        return kept in owned(of_first)
 
 
 def committed(broker: KafkaBroker, group: str, partition: Partition) -> int | None:
