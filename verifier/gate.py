@@ -13,7 +13,7 @@ from verifier.pairing.statement import Ruling, Statement
 from verifier.settle.drift import Drift, drift_of
 from verifier.settle.report import Totals, policy_names, totals
 from verifier.tables import finding
-from verifier.times import iso_time
+from verifier.times import iso_time, time_or_none
 
 MAX_LAG_US: Final = 300_000_000
 """What is settled only up to longer ago says nothing of now."""
@@ -86,9 +86,9 @@ def to_json(connection: Connection, found: Totals, ruling: Ruling, limit: int) -
         "name": found.policy,
         "statement": ruling.statement.value,
         "reason": ruling.reason,
-        "since": _time(found.since_us),
-        "until": _time(found.until_us),
-        "settled_to": _time(found.settled_to_us),
+        "since": time_or_none(found.since_us),
+        "until": time_or_none(found.until_us),
+        "settled_to": time_or_none(found.settled_to_us),
         "windows": found.windows,
         "primary": {"requests": found.requests, "requests_high": found.requests_high},
         "verdicts": found.verdicts,
@@ -116,8 +116,8 @@ def _drift_json(drift: Drift | None) -> dict[str, Any] | None:
     return {
         "decided": seen.decided,
         "of": "copied" if drift.terms.declared < 1 else "missing",
-        "since": _time(seen.since_us),
-        "through": _time(drift.through_us),
+        "since": time_or_none(seen.since_us),
+        "through": time_or_none(drift.through_us),
         "requests": seen.trials,
         "share": None if seen.share is None else round(100 * seen.share, 4),
         "chance_a_year": seen.chance_a_year,
@@ -151,7 +151,3 @@ def _finding_json(row: Any) -> dict[str, Any]:
         "count": row.count,
         "evidence": [{name: one[name] for name in places} for one in json.loads(row.evidence)],
     }
-
-
-def _time(time_us: int | None) -> str | None:
-    return None if time_us is None else iso_time(time_us)

@@ -22,10 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-from collector.db.tables import batch, metadata, observation
-
-# SQLite counts only an INTEGER primary key up by itself.
-_BigId: Final = BigInteger().with_variant(Integer(), "sqlite")
+from collector.db.tables import BIG_ID, batch, metadata, observation
 
 LONG_US: Final = 5_000_000
 """Lines that last longer are found through an index of their own, so that settling reads only a
@@ -59,7 +56,7 @@ Index("ix_batch_max_start_us", batch.c.max_start_us, batch.c.min_start_us, batch
 settled_window: Final = Table(
     "settled_window",
     metadata,
-    Column("id", _BigId, primary_key=True, comment="in commit order: the order of the chain"),
+    Column("id", BIG_ID, primary_key=True, comment="in commit order: the order of the chain"),
     Column("policy", Text, nullable=False),
     Column("start_us", BigInteger, nullable=False),
     Column("size_us", BigInteger, nullable=False),
@@ -128,7 +125,7 @@ chain_head: Final = Table(
 finding: Final = Table(
     "finding",
     metadata,
-    Column("id", _BigId, primary_key=True),
+    Column("id", BIG_ID, primary_key=True),
     Column("policy", Text, nullable=False),
     Column("window_start_us", BigInteger, nullable=False),
     Column("revision", Integer, nullable=False),
@@ -225,7 +222,7 @@ erasure: Final = Table(
     "erasure",
     metadata,
     # Findings that were erased at somebody's request; the digest of their window covers them.
-    Column("id", _BigId, primary_key=True),
+    Column("id", BIG_ID, primary_key=True),
     Column("policy", Text, nullable=False),
     Column("window_start_us", BigInteger, nullable=False),
     Column("revision", Integer, nullable=False),

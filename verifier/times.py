@@ -18,6 +18,11 @@ def iso_time(time_us: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_us // 1000 % 1000:03d}Z"
 
 
+def time_or_none(time_us: int | None) -> str | None:
+    """As `iso_time`; None stays."""
+    return None if time_us is None else iso_time(time_us)
+
+
 def read_duration(name: str, text: str) -> int:
     """A duration such as `90s`, `15m`, `1h` or `7d`, in µs.
 

@@ -34,7 +34,7 @@ metadata: Final = MetaData(
 )
 
 # SQLite counts only an INTEGER primary key up by itself.
-_BigId: Final = BigInteger().with_variant(Integer(), "sqlite")
+BIG_ID: Final = BigInteger().with_variant(Integer(), "sqlite")
 
 _GAP: Final = text("length = 0")
 
@@ -133,7 +133,7 @@ destination: Final = Table(
 batch: Final = Table(
     "batch",
     metadata,
-    Column("id", _BigId, primary_key=True),
+    Column("id", BIG_ID, primary_key=True),
     Column("topic", Text, nullable=False),
     Column("partition", Integer, nullable=False),
     Column("from_offset", BigInteger, nullable=False),
@@ -191,7 +191,7 @@ position: Final = Table(
 resumption: Final = Table(
     "resumption",
     metadata,
-    Column("id", _BigId, primary_key=True),
+    Column("id", BIG_ID, primary_key=True),
     Column("topic", Text, nullable=False),
     Column("partition", Integer, nullable=False),
     Column("at_us", BigInteger, nullable=False),
@@ -231,7 +231,7 @@ node_life: Final = Table(
 quarantine: Final = Table(
     "quarantine",
     metadata,
-    Column("id", _BigId, primary_key=True),
+    Column("id", BIG_ID, primary_key=True),
     Column("topic", Text, nullable=False),
     Column("partition", Integer, nullable=False),
     Column("record_offset", BigInteger, nullable=False),
@@ -265,7 +265,7 @@ quarantine: Final = Table(
 policy_version: Final = Table(
     "policy_version",
     metadata,
-    Column("id", _BigId, primary_key=True),
+    Column("id", BIG_ID, primary_key=True),
     Column("name", Text, nullable=False),
     Column("document", Text, nullable=False, comment="JSON of the policy"),
     Column("hosts", Text, nullable=False, comment="JSON array of the hosts to watch"),

@@ -18,9 +18,8 @@ from sqlalchemy import (
     text,
 )
 
-from collector.db.tables import metadata
+from collector.db.tables import BIG_ID, metadata
 
-_BigId: Final = BigInteger().with_variant(Integer(), "sqlite")
 UNFINISHED: Final = "finished_us IS NULL"
 """The predicate of the indexes of what is still to be sent."""
 CLAIMED: Final = "claimed_until_us IS NOT NULL"
@@ -50,7 +49,7 @@ alert_endpoint: Final = Table(
 alert_message: Final = Table(
     "alert_message",
     metadata,
-    Column("id", _BigId, primary_key=True),
+    Column("id", BIG_ID, primary_key=True),
     Column("endpoint", Text, nullable=False),
     Column("event_id", Text, nullable=False, comment="the webhook-id"),
     Column("incident_id", BigInteger, nullable=False),

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, LargeBinary, Table, Text, UniqueConstraint
 
-from collector.db.tables import metadata
-
-_BigId: Final = BigInteger().with_variant(Integer(), "sqlite")
+from collector.db.tables import BIG_ID, metadata
 
 api_key: Final = Table(
     "api_key",
     metadata,
-    Column("id", _BigId, primary_key=True),
+    Column("id", BIG_ID, primary_key=True),
     Column("name", Text, nullable=False, comment="for people"),
     Column("prefix", Text, nullable=False, comment="public beginning, by which it is found"),
     Column("digest", LargeBinary, nullable=False, comment="SHA-256 of the whole key"),

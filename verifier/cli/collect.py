@@ -83,6 +83,21 @@ def database_override(url: str | None) -> dict[str, object]:
     return {} if url is None else {"url": url}
 
 
+def kafka_override(
+    bootstrap_servers: str | None,
+    topic: list[str] | None,
+    group: str | None,
+    partitions: str | None,
+) -> dict[str, object]:
+    """What the options of Kafka mean as settings."""
+    return {
+        "bootstrap_servers": bootstrap_servers,
+        "topics": tuple(topic) if topic else None,
+        "group": group,
+        "partitions": partitions,
+    }
+
+
 def record_policies(engine: Engine, paths: list[Path], now_us: int) -> None:
     """Records what policy files declare, and ends what they declare no more."""
     from collector.db.engine import writing
@@ -155,12 +170,7 @@ def collect(
     from collector.clock import SystemClock
     from collector.service import app
 
-    kafka: dict[str, object] = {
-        "bootstrap_servers": bootstrap_servers,
-        "topics": tuple(topic) if topic else None,
-        "group": group,
-        "partitions": partitions,
-    }
+    kafka = kafka_override(bootstrap_servers, topic, group, partitions)
     own = format_override(access_log_format)
     overrides = {"kafka": kafka, "database": database_override(database_url), "collector": own}
     settings = load_settings(config, overrides)

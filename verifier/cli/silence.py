@@ -38,8 +38,6 @@ _END_HELP: Final = """Ends a silence now.
 
   mirrorproof silence end 3
 """
-_MAX_US: Final = 90 * 86_400_000_000
-"""A silence that outlives whoever asked for it hides what it should not."""
 _MAX_TEXT: Final = 1_000
 
 AuthorOption = Annotated[str | None, typer.Option(help="Who asks for it; left out: the user.")]
@@ -57,12 +55,12 @@ def add_command(
 ) -> None:
     """Runs the command."""
     from collector.db.engine import writing
-    from verifier.incidents.store import add_silence
+    from verifier.incidents.store import LONGEST_SILENCE_US, add_silence
     from verifier.settle.lease import database_now_us
     from verifier.times import iso_time, read_duration
 
     lasts_us = read_duration("--for", lasts)
-    if not 0 < lasts_us <= _MAX_US:
+    if not 0 < lasts_us <= LONGEST_SILENCE_US:
         msg = f"--for must be above 0 and at most 90d; is {lasts}"
         raise UsageError(msg)
     said = {"reason": _text("--reason", reason), "author": _author(author)}

@@ -12,6 +12,7 @@ from verifier.cli.collect import (
     ConfigOption,
     DatabaseOption,
     database_override,
+    kafka_override,
     load_settings,
     stop_on_signals,
 )
@@ -67,15 +68,9 @@ def up(
     config: ConfigOption = None,
 ) -> None:
     """Runs the command."""
-    kafka: dict[str, object] = {
-        "bootstrap_servers": bootstrap_servers,
-        "topics": tuple(topic) if topic else None,
-        "group": group,
-        "partitions": partitions,
-    }
     own = format_override(access_log_format)
     overrides: dict[str, dict[str, object]] = {
-        "kafka": kafka,
+        "kafka": kafka_override(bootstrap_servers, topic, group, partitions),
         "database": database_override(database_url),
         "collector": own,
         "api": {"listen": listen},

@@ -8,7 +8,7 @@ from typing import Any
 from verifier.incidents.event import Kind
 from verifier.incidents.kinds import SPECS
 from verifier.incidents.store import Silence
-from verifier.times import iso_time
+from verifier.times import iso_time, time_or_none
 
 
 def incident_json(row: Any) -> dict[str, Any]:
@@ -26,10 +26,10 @@ def incident_json(row: Any) -> dict[str, Any]:
         "opened_at": iso_time(row.opened_us),
         "first_at": iso_time(row.first_us),
         "last_at": iso_time(row.last_us),
-        "resolved_at": _time(row.resolved_us),
+        "resolved_at": time_or_none(row.resolved_us),
         "ended": row.ended,
         "notifications": row.sequence,
-        "told_at": _time(row.told_us),
+        "told_at": time_or_none(row.told_us),
         "counts": json.loads(row.counts),
         "summary": row.summary,
         "cause": row.cause,
@@ -89,7 +89,7 @@ def silence_json(one: Silence) -> dict[str, Any]:
         "author": one.author,
         "from": iso_time(one.from_us),
         "until": iso_time(one.until_us),
-        "ended_at": _time(one.ended_us),
+        "ended_at": time_or_none(one.ended_us),
         "ended_by": one.ended_by,
     }
 
@@ -101,7 +101,3 @@ def silence_line(one: Silence, now_us: int) -> str:
     state = f" ({over})" if over else ""
     until = f"until {iso_time(one.until_us)}{state}"
     return f"{one.id:>5}  {policy}  {one.kind or 'every kind'}  {until}  {one.author}: {one.reason}"
-
-
-def _time(time_us: int | None) -> str | None:
-    return None if time_us is None else iso_time(time_us)

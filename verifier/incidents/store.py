@@ -89,6 +89,9 @@ def told_values(event: Event) -> dict[str, Any]:
 
 # --- silences
 
+LONGEST_SILENCE_US: Final = 90 * 86_400_000_000
+"""A silence that outlives whoever asked for it hides what it should not."""
+
 
 class Silence(msgspec.Struct, frozen=True, kw_only=True):
     """Something that nobody is told of for a time. Times in µs UTC.

@@ -6,16 +6,14 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, text
 
-from collector.db.tables import metadata
+from collector.db.tables import BIG_ID, metadata
 
-# SQLite counts only an INTEGER primary key up by itself.
-_BigId: Final = BigInteger().with_variant(Integer(), "sqlite")
 _OPEN: Final = text("resolved_us IS NULL")
 
 incident: Final = Table(
     "incident",
     metadata,
-    Column("id", _BigId, primary_key=True),
+    Column("id", BIG_ID, primary_key=True),
     Column("policy", Text, nullable=False, comment="empty: the pipeline"),
     Column("kind", Text, nullable=False, comment="verifier.incidents.event.Kind"),
     Column("severity", Text, nullable=False),
@@ -74,7 +72,7 @@ incident_recount: Final = Table(
 silence: Final = Table(
     "silence",
     metadata,
-    Column("id", _BigId, primary_key=True),
+    Column("id", BIG_ID, primary_key=True),
     Column("policy", Text, comment="null: every policy, and the pipeline"),
     Column("kind", Text, comment="null: every kind"),
     Column("reason", Text, nullable=False),

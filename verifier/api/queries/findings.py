@@ -11,10 +11,9 @@ from sqlalchemy import ColumnElement, Connection, Row, select
 
 from collector.keys import same_ids
 from verifier.api.models import Finding, Line
-from verifier.api.queries.windows import time_or_none
 from verifier.settle.windows import Span
 from verifier.tables import finding
-from verifier.times import iso_time
+from verifier.times import iso_time, time_or_none
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,9 +8,8 @@ from sqlalchemy import Connection, select
 
 from verifier.alerts.tables import alert_message
 from verifier.api.alert_models import Delivery, Incident, IncidentAnswer
-from verifier.api.queries.windows import time_or_none
 from verifier.incidents.show import incident_json
-from verifier.times import iso_time
+from verifier.times import iso_time, time_or_none
 
 
 def incident_of(row: Any) -> Incident:

@@ -17,11 +17,10 @@ from verifier.api.ingest_models import (
     QuarantineReason,
     WatermarkAnswer,
 )
-from verifier.api.queries.windows import time_or_none
 from verifier.settle import report
 from verifier.settle.watermark import FOREVER_US, EvidenceRules
 from verifier.tables import unsettled
-from verifier.times import iso_time
+from verifier.times import iso_time, time_or_none
 
 _MOST_HOLES: Final = 1_000
 

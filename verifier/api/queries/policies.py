@@ -10,11 +10,10 @@ from sqlalchemy import Connection, select
 
 from collector.observation import Destination
 from verifier.api.models import LintLine, PolicySummary, Version
-from verifier.api.queries.windows import time_or_none
 from verifier.policies.model import Lint, Policy
 from verifier.settle.versions import Recorded, recorded
 from verifier.tables import settled_policy
-from verifier.times import iso_time
+from verifier.times import iso_time, time_or_none
 
 NOT_SAID: Final = ("lints", "source")
 

@@ -13,14 +13,9 @@ from verifier.pairing.percentage import Percentage
 from verifier.settle.report import revised_verdicts, totals
 from verifier.settle.windows import Span
 from verifier.tables import settled_window
-from verifier.times import iso_time
+from verifier.times import iso_time, time_or_none
 
 _MOST_REVISIONS: Final = 1_000
-
-
-def time_or_none(time_us: int | None) -> str | None:
-    """RFC 3339; None stays."""
-    return None if time_us is None else iso_time(time_us)
 
 
 def range_of(span: Span) -> TimeRange:

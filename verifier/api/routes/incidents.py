@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -20,8 +20,6 @@ from verifier.incidents.event import Kind
 from verifier.times import read_duration
 
 router = APIRouter(tags=["incidents"])
-_LONGEST_US: Final = 90 * 86_400_000_000
-"""A silence that outlives whoever asked for it hides what it should not."""
 
 
 @router.get("/incidents")
@@ -82,7 +80,7 @@ def add_silence(caller: Admin, services: ServicesDep, new: NewSilence) -> Silenc
         lasts_us = read_duration("lasts", new.lasts)
     except UsageError as error:
         raise invalid("lasts", str(error).removeprefix("lasts "), "body") from error
-    if not 0 < lasts_us <= _LONGEST_US:
+    if not 0 < lasts_us <= store.LONGEST_SILENCE_US:
         raise invalid("lasts", "must be above 0 and at most 90d", "body")
     with services.writing() as connection:
         now_us = services.now_us(connection)
