@@ -63,16 +63,16 @@ def test_f01_single_lines_lost_in_shipping_are_log_loss(judge: Judge) -> None:
 
 
 def test_f01_a_mirror_that_loses_more_than_the_control_group_misses_copies(judge: Judge) -> None:
-    """One line of v2 lacks and forty of v1: that is no log loss any more."""
+    """One line of v2 lacks and forty of v1: chance explains sixteen of those, not the others."""
     logs = quiet()
     first_v2 = next(pod for pod in logs if pod.startswith(V2))
     logs = logs | {first_v2: logs[first_v2][1:]}
     logs |= {pod: lines[20:] for pod, lines in logs.items() if pod.startswith(V1)}
 
-    said = judge(logs)
+    said = judge(logs, same_paths=False)  # which of those at one time are in doubt is arbitrary
 
     assert said.statement == "violated"
-    assert said.verdicts["missing"] > 30
+    assert said.verdicts["missing"] == 24
 
 
 @pytest.mark.parametrize("ahead_ms", [-1_900, -40, 700, 1_900])

@@ -95,7 +95,8 @@ def _doubt_first(tally: Tally, verdict: Verdict, count: int, reason: Reason) -> 
     """Marks findings as unverifiable, the most lonely first: an outage comes in a row."""
     found = sorted(
         (finding for finding in tally.findings if finding.verdict is verdict),
-        key=lambda finding: finding.start_us,
+        # Settled again, the same ones: of those that started at once the order read is arbitrary.
+        key=lambda finding: (finding.start_us, min(line.line_id for line in finding.lines)),
     )
     gaps = [(-_loneliness(found, index), index) for index in range(len(found))]
     for _, index in sorted(gaps)[:count]:
