@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from tests.servers.kafka import KafkaBroker
 from tests.servers.postgres import PostgresServer
@@ -14,7 +14,10 @@ _POSTGRES_IMAGE: Final = "postgres:18-alpine"
 
 
 def docker_available() -> bool:
-    """Whether an engine answers; without a socket this is known at once."""
+    """Whether an engine answers that has the images or gets them.
+
+    Without a socket this is known at once, and so it is without a registry.
+    """
     import docker
 
     try:
@@ -23,9 +26,20 @@ def docker_available() -> bool:
         return False
     with contextlib.closing(client):
         try:
-            return bool(client.ping())
+            return bool(client.ping()) and all(
+                _has(client, image) for image in (_KAFKA_IMAGE, _POSTGRES_IMAGE)
+            )
         except (docker.errors.DockerException, OSError):
             return False
+
+
+def _has(client: Any, image: str) -> bool:
+    """Whether an image is there, by now.
+
+    Raises:
+        DockerException: It is not, and cannot be had.
+    """
+    return bool(client.images.list(image) or client.images.pull(image))
 
 
 @contextlib.contextmanager
