@@ -2,7 +2,8 @@
 
 In this order: the ones that `MIRRORPROOF_TEST_KAFKA` and `MIRRORPROOF_TEST_POSTGRES` name;
 Apache Kafka from its jars when `MIRRORPROOF_TEST_APACHE=1` asks for it; containers where a
-Docker engine answers that has or gets the images (`MIRRORPROOF_TEST_DOCKER=0` does without); else the servers in the wheels.
+Docker engine answers that has the images or gets them (`MIRRORPROOF_TEST_DOCKER=0` does without);
+else the servers in the wheels.
 A choice that then fails is an error: nothing falls back in silence.
 """
 
