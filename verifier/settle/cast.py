@@ -107,11 +107,11 @@ class Cast:
         serves = self._versions.sure(identity)
         return self._mirrors.index(serves) if serves in self._mirrors else None
 
-    def other_pods(self) -> list[str]:
+    def other_pods(self) -> frozenset[str]:
         """The names of the pods that are of no mirror, by name or labels."""
         mirrors = {number for pods in self.mirror_pods() for number in pods}
         pods = self._directory.pods.items()
-        return [one.pod for number, one in pods if one.pod and number not in mirrors]
+        return frozenset(one.pod for number, one in pods if one.pod and number not in mirrors)
 
     def live_pods(self) -> list[int]:
         """The pods that serve live traffic by name or labels, senders among them."""

@@ -17,6 +17,7 @@ from collector.sources.protocol import Partition
 from verifier.pairing.tally import Tally
 from verifier.settle.cast import Cast, Directory
 from verifier.settle.filtered import find_filtered
+from verifier.settle.late import portions
 from verifier.settle.life import Life
 from verifier.settle.report import partition_states
 from verifier.settle.share import DOUBTS, settle_beyond_share, usual_share
@@ -36,7 +37,6 @@ Hours = dict[int, dict[int, int]]
 class _Known(msgspec.Struct, frozen=True):
     """What is the same for all policies."""
 
-    hours: Hours
     life: Mapping[tuple[str, str], int]
     gaps: Sequence[tuple[int, int]]
     is_lost: Callable[[tuple[str, str], int, int], bool]
@@ -57,6 +57,7 @@ class Evidence:
         self._directory: Final = directory
         self._known: _Known | None = None
         self._silences: dict[int, Silence] = {}
+        self._hours: Final[Hours] = {}
         self._filtered: dict[tuple[int, Span], Silence] = {}
 
     def silence(self, version: Version, cast: Cast) -> Silence:
@@ -94,11 +95,13 @@ class Evidence:
                 settle_beyond_share(tally, mirror, share)
 
     def _make(self, version: Version, cast: Cast) -> Silence:
-        known = self._read()
+        known, mirrors = self._read(), cast.mirror_pods()
+        hours = _hours(self._connection, [pod for pods in mirrors for pod in pods])
+        self._hours.update(hours)
         return Silence(
-            tuple(tuple(pod for pod in pods if pod in known.hours) for pods in cast.mirror_pods()),
+            tuple(tuple(pod for pod in pods if pod in hours) for pods in mirrors),
             self._directory.pods,
-            {pod: list(hours) for pod, hours in known.hours.items()},
+            {pod: list(received) for pod, received in hours.items()},
             known.life,
             version.policy.rules.horizon_us,
             frozenset(
@@ -118,7 +121,6 @@ class Evidence:
             states = partition_states(self._connection)
             complete = bool(states) and all(state.finished for state in states)
             self._known = _Known(
-                _hours(self._connection),
                 _life(self._connection, complete=complete),
                 passed_over(self._connection),
                 (lambda *_: False) if complete else Life(self._connection).has_hole,
@@ -131,7 +133,7 @@ class Evidence:
         """By hour, what each pod received in the hours that were over at a time."""
         found: Hours = {}
         for pod in pods:
-            for hour, arrivals in self._read().hours[pod].items():
+            for hour, arrivals in self._hours[pod].items():
                 if hour + HOUR_US <= time_us:
                     found.setdefault(hour, {})[pod] = arrivals
         return found
@@ -147,10 +149,12 @@ class Evidence:
         return set(self._connection.scalars(query.distinct()))
 
 
-def _hours(connection: Connection) -> Hours:
+def _hours(connection: Connection, pods: Sequence[int]) -> Hours:
     found: Hours = {}
-    for row in connection.execute(select(pod_hour).order_by(pod_hour.c.hour_us)):
-        found.setdefault(row.pod_id, {})[row.hour_us] = row.arrivals
+    for some in portions(pods):
+        query = select(pod_hour).where(pod_hour.c.pod_id.in_(some)).order_by(pod_hour.c.hour_us)
+        for row in connection.execute(query):
+            found.setdefault(row.pod_id, {})[row.hour_us] = row.arrivals
     return found
 
 

@@ -136,6 +136,7 @@ def note_pods(connection: Connection, batches: Sequence[NewBatch]) -> None:
 
 def touched(
     connection: Connection,
+    policy: str,
     batches: Sequence[NewBatch],
     hosts: Collection[int],
     progress: Progress,
@@ -146,6 +147,7 @@ def touched(
 
     Args:
         connection: The settling transaction.
+        policy: Its name.
         batches: The new batches.
         hosts: Numbers of the policy's hosts.
         progress: How far it is settled.
@@ -161,7 +163,7 @@ def touched(
     seconds = _late_seconds(connection, late, hosts, until_us)
     if not seconds:
         return set()
-    found = _sensitive(connection, seconds, progress)
+    found = _sensitive(connection, policy, seconds, progress)
     keys = _late_keys(connection, late, hosts, until_us)
     if len(keys) > _FEW_KEYS:
         reach = LONGEST_US + horizon_us + clocks.most_us
@@ -220,7 +222,9 @@ def _spans(seconds: Iterable[int], before_us: int, after_us: int) -> list[Span]:
     return found
 
 
-def _sensitive(connection: Connection, seconds: Sequence[int], progress: Progress) -> set[int]:
+def _sensitive(
+    connection: Connection, policy: str, seconds: Sequence[int], progress: Progress
+) -> set[int]:
     """Settled windows around late lines, of which something rests on what their surroundings log.
 
     Findings do (orphan or unverifiable, duplicate or not), and so does a control group that is
@@ -231,6 +235,7 @@ def _sensitive(connection: Connection, seconds: Sequence[int], progress: Progres
     for span in _spans(seconds, _BEFORE_US, _AFTER_US):
         windows = list(progress.grid.windows(span))
         query = select(c.start_us).where(
+            c.policy == policy,
             c.start_us >= windows[0].start_us,
             c.start_us <= windows[-1].start_us,
             c.superseded_us.is_(None),

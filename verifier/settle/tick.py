@@ -149,7 +149,9 @@ class _Tick:
             first_us = kept.first_window_us(progress.grid, judged_us)
             kept.count_too_late(self._connection, name, batches, hosts, first_us)
             clocks = self._judge.clocks(name)
-            starts = late.touched(self._connection, batches, hosts, progress, horizon_us, clocks)
+            starts = late.touched(
+                self._connection, name, batches, hosts, progress, horizon_us, clocks
+            )
             silence_at = partial(self._silence_at, name)
             complete_us = -1 if watermark_us is None else watermark_us
             starts |= {*revived(self._connection, name, first_us, complete_us, silence_at)}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
@@ -17,6 +18,7 @@ from verifier.settle.cast import Cast
 
 _MOST: Final = 2_000
 """Fragments that are looked through; where more cannot be read, somebody is alerted of that."""
+_words: Final = re.compile(r"[a-z0-9.-]+").findall
 
 
 def doubt_unreadable(
@@ -58,15 +60,28 @@ def _fragments(connection: Connection, cast: Cast, since_us: int) -> list[bytes]
     c = quarantine.c
     waiting = select(c.topic, c.prefix).where(c.at_us >= since_us, c.replayed_us.is_(None))
     rows = connection.execute(waiting.order_by(c.id).limit(_MOST))
-    return [bytes(row.prefix) for row in rows if _of_mirror(row, cast)]
+    others = cast.other_pods()
+    return [bytes(row.prefix) for row in rows if _of_mirror(row, cast, others)]
 
 
-def _of_mirror(row: Any, cast: Cast) -> bool:
+def _of_mirror(row: Any, cast: Cast, others: Collection[str]) -> bool:
     """Whether a fragment may be of a mirror: neither its file nor its envelope says otherwise."""
     pod = pod_of_file(Partition(row.topic, 0))
     if pod:
         return cast.mirror_of(Identity(pod=pod)) is not None
-    return not any(name.encode() in row.prefix for name in cast.other_pods())
+    return not any(name in others for name in names_in(bytes(row.prefix)))
+
+
+def names_in(text: bytes) -> Iterator[str]:
+    """What may be a pod's name in a text: words of the letters of names, and their ends.
+
+    In tags of files a name stands behind dots, `kube.var.log.containers.NAME_NAMESPACE_…`.
+    """
+    for word in set(_words(text.decode("utf-8", "replace"))):
+        end = word
+        while end:
+            yield end
+            end = end.partition(".")[2]
 
 
 def _shows_id(text: bytes, one: Finding) -> bool:
