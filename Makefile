@@ -62,6 +62,10 @@ simulate-incidents: $(VENV)/installed ## Simulate months of traffic: false incid
 test-faults: $(VENV)/installed ## Have brokers and databases fail in every way; what takes long (minutes)
 	@$(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal -m slow $(FAULTS) $(ARGS)
 
+.PHONY: test-upgrade
+test-upgrade: $(VENV)/installed ## Run the release before on today's schema, while lines flow (needs git history)
+	@$(PY) -m pytest -m slow -rs tests/integration/test_upgrade.py $(ARGS)
+
 # Not among the locked packages: its wheels are for few versions of Python.
 .PHONY: fuzz
 fuzz: $(VENV)/installed ## Look for input that breaks reading, with atheris (SECONDS=600)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Final
+from typing import Any, Final
 
 from alembic import context
 from sqlalchemy import Connection
+from sqlalchemy.dialects import postgresql, sqlite
 
-from collector.db.tables import metadata
+from collector.db.migrate import WORKS_FROM
+from collector.db.tables import metadata, setting
 
 for _module in ("kept", "sign_tables"):
     import_module(f"collector.db.{_module}")  # have tables, too
@@ -31,6 +33,28 @@ _LOCK_TIMEOUT: Final = "4s"
 _STATEMENT_TIMEOUT: Final = "60s"
 
 
+_FIRST: Final = "0001"
+"""So far programs of any revision work on the newest schema: nothing was ever taken away."""
+
+
+def _note_works_from(*, ctx: Any, step: Any, **_: object) -> None:
+    """Says in the transaction of each migration which programs work on the schema after it.
+
+    A migration that takes away what older programs need has `works_from`, the revision of the
+    first program that does without; the others expand, and change nothing about it.
+    """
+    if not step.is_upgrade:
+        return
+    given = getattr(step.up_revision.module, "works_from", None)
+    dialect = postgresql if ctx.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(setting).values(key=WORKS_FROM, value=given or _FIRST)
+    ctx.connection.execute(
+        statement.on_conflict_do_nothing()
+        if given is None
+        else statement.on_conflict_do_update(index_elements=["key"], set_={"value": given})
+    )
+
+
 def _migrate(connection: Connection, *, each_in_its_own: bool) -> None:
     context.configure(
         connection=connection,
@@ -38,6 +62,7 @@ def _migrate(connection: Connection, *, each_in_its_own: bool) -> None:
         transaction_per_migration=each_in_its_own,
         render_as_batch=connection.dialect.name == "sqlite",
         compare_server_default=True,
+        on_version_apply=_note_works_from,
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -4,7 +4,9 @@ Revision: ${up_revision}, after ${down_revision | comma,n}. Created ${create_dat
 
 Before you commit this file:
 - Old and new code run at the same time during an upgrade: first expand (new nullable columns, new
-  tables), deploy, then contract in a later release. Never change a merged migration.
+  tables), deploy, then contract in a later release. Never change a merged migration. One that
+  contracts has `works_from = "NNNN"`: the revision of the first program that works without what
+  it takes away. `tests/integration/test_expand.py` checks what statements do.
 - Both databases run this file. SQLite cannot alter columns: use `op.batch_alter_table`.
 - On PostgreSQL a statement may wait 4 s for a lock and run 60 s (env.py). Make an index on a large
   table CONCURRENTLY, in `op.get_context().autocommit_block()`, with a time-out of its own, on one

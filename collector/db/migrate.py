@@ -1,4 +1,9 @@
-"""Brings the schema up to date, and tells whether it is."""
+"""Brings the schema up to date, and tells whether it is.
+
+A newer schema is no reason to stop, as long as migrations only expanded it: while replicas are
+upgraded one by one, or when an upgrade is rolled back, older programs run on it. The database says
+from which revision on programs work on its schema (`WORKS_FROM`, written by env.py).
+"""
 
 from __future__ import annotations
 
@@ -10,13 +15,16 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
 import collector
 from collector.db.engine import as_our_error, describe
+from collector.db.tables import setting
 from collector.errors import UsageError
 
+WORKS_FROM: Final = "schema_works_from"
+"""Key of the setting that holds the oldest revision whose programs work on the schema."""
 _HEAD: Final = "head"
 _ONE_AT_A_TIME: Final = Lock()
 """Alembic's `op` and `context` are global to the process; other processes wait in env.py."""
@@ -62,11 +70,14 @@ def current_revision(engine: Engine) -> str | None:
 def upgrade(engine: Engine, revision: str = _HEAD) -> str:
     """Migrates up to a revision and returns the one the database has then.
 
+    A newer schema on which this program works stays as it is.
+
     Raises:
         UsageError, Retryable: The database cannot be reached or refuses.
     """
-    config = _config()
-    _refuse_unknown(engine, config)
+    config, current = _config(), current_revision(engine)
+    if is_newer(engine, current):
+        return current or ""
     with _ONE_AT_A_TIME:
         _upgrade(engine, config, revision)
     return current_revision(engine) or ""
@@ -105,26 +116,44 @@ def downgrade(engine: Engine, revision: str) -> None:
             plain.invalidate()
 
 
-def _refuse_unknown(engine: Engine, config: Config) -> None:
-    """Stops when the database was migrated by a newer program than this."""
-    current = current_revision(engine)
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if current is not None and current not in known:
-        raise UsageError(
-            f"database {describe(engine.url)}: its schema {current} is newer than this program"
-        )
-
-
-def require_head(engine: Engine) -> None:
-    """Makes sure that the schema is the one this program was written for.
+def is_newer(engine: Engine, current: str | None) -> bool:
+    """Whether a revision is newer than this program, which works on it all the same.
 
     Raises:
-        UsageError: It is not migrated, or is newer than this program.
+        UsageError: It does not: a later migration took away what it needs, or nobody says.
+    """
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if current is None or current in known:
+        return False
+    with engine.connect() as connection:
+        works_from = _works_from(connection)
+    if works_from not in known:
+        needed = f" and needs a program of {works_from}" if works_from else ""
+        raise UsageError(
+            f"database {describe(engine.url)}: its schema {current} is newer than this program"
+            f"{needed}; upgrade this program"
+        )
+    return True
+
+
+def _works_from(connection: Connection) -> str | None:
+    """The oldest revision whose programs work on the schema; None: nobody said."""
+    if not inspect(connection).has_table(setting.name):
+        return None
+    return connection.scalar(select(setting.c.value).where(setting.c.key == WORKS_FROM))
+
+
+def require_schema(engine: Engine) -> bool:
+    """Makes sure that the schema is one this program works on; returns whether it is a newer one.
+
+    Raises:
+        UsageError: It is not migrated, or too new for this program.
     """
     current, head = current_revision(engine), head_revision()
     if current == head:
-        return
-    _refuse_unknown(engine, _config())
+        return False
+    if is_newer(engine, current):
+        return True
     raise UsageError(
         f"database {describe(engine.url)}: schema not migrated "
         f"({current or 'empty'}, needs {head}); run `mirrorproof migrate`"

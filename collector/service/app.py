@@ -18,7 +18,7 @@ from collector import metrics
 from collector.clock import Clock, SystemClock
 from collector.db.engine import check_connection, open_engine, reading
 from collector.db.interrupt import Interrupter
-from collector.db.migrate import require_head, upgrade
+from collector.db.migrate import current_revision, require_schema, upgrade
 from collector.db.policies import watched_hosts
 from collector.db.writes import Writer, make_writer
 from collector.errors import DatabaseAway, InputError, UsageError
@@ -59,7 +59,7 @@ def owner_name(settings: Settings) -> str:
 
 
 def open_database(settings: Settings, *, patience_s: float | None = None) -> Engine:
-    """The database, reachable and with the right schema; SQLite is migrated at once.
+    """The database, reachable and with a schema of use; SQLite is migrated at once.
 
     Args:
         settings: All settings.
@@ -74,8 +74,9 @@ def open_database(settings: Settings, *, patience_s: float | None = None) -> Eng
     check_connection(engine)
     if engine.dialect.name == "sqlite":
         upgrade(engine)  # nobody else runs on it: there is no old replica to mind
-    else:
-        require_head(engine)
+    if require_schema(engine):
+        # While replicas are upgraded one by one, or after an upgrade was rolled back.
+        get_logger(component="app").warning("schema_newer", revision=current_revision(engine))
     return engine
 
 

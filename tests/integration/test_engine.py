@@ -99,14 +99,17 @@ def test_writers_wait_for_each_other(migrated_database_url: str) -> None:
         thread.join(60)
 
     with reading(engine) as connection:
-        assert connection.execute(text("SELECT value FROM setting")).scalar_one() == "60"
+        assert (
+            connection.execute(text("SELECT value FROM setting WHERE key = 'n'")).scalar_one()
+            == "60"
+        )
     engine.dispose()
 
 
 def test_a_reader_sees_one_moment(migrated_database_url: str) -> None:
     """What is committed meanwhile is not seen before the next reading."""
     engine = open_engine(migrated_database_url)
-    count = text("SELECT count(*) FROM setting")
+    count = text("SELECT count(*) FROM setting WHERE key = 'a'")
     with reading(engine) as snapshot:
         assert snapshot.execute(count).scalar_one() == 0
         with writing(engine) as connection:

@@ -18,7 +18,7 @@ from tests.watching import Watched, messages, uncopied, whole
 from verifier.incidents.event import Kind
 from verifier.incidents.rules import TellRules
 from verifier.incidents.store import add_silence, open_incident
-from verifier.incidents.tables import incident, incident_recount, incident_state
+from verifier.incidents.tables import incident, incident_recount, incident_state, silence
 from verifier.policies.model import IncidentRule, Rules
 from verifier.retention import ages
 
@@ -106,7 +106,7 @@ def test_late_copies_take_an_incident_back(world: Watched) -> None:
 
     world.run(60)
     world.run(180, change=hold)
-    assert of_policy(world) == [("missing", "first")]
+    assert of_policy(world) == [("mirror_silent", "first")]
 
     world.write(held, partition=1)
     world.run(10)
@@ -154,7 +154,7 @@ def test_a_silence_holds_back_what_it_covers_and_its_end_tells(world: Watched) -
 
     world.run(60, change=uncopied)
 
-    assert of_policy(world) == [("missing", "first")]
+    assert of_policy(world) == [("mirror_silent", "first")]
 
 
 def test_what_the_policy_does_not_ask_for_is_not_told(engine: Engine) -> None:
@@ -473,3 +473,21 @@ def test_a_leak_is_not_explained_by_pods_that_are_gone(world: Watched) -> None:
     told = {one.kind: one.cause for one in world.events}
     assert "of the mirror logs" in told[Kind.MISSING]
     assert "of the mirror logs" not in told[Kind.LEAK]
+
+
+def test_kinds_of_a_newer_program_are_left_alone(world: Watched) -> None:
+    """It runs beside this one during an upgrade: its memory stays, and ends nobody."""
+    later = {"policy": NAME, "kind": "of_next_year", "state": "{}"}
+    with writing(world.engine) as connection:
+        connection.execute(insert(incident_state).values(later))
+        connection.execute(
+            insert(silence).values(
+                kind=later["kind"], reason="", author="", from_us=0, until_us=1 << 60
+            )
+        )
+
+    world.run(240, change=uncopied)
+
+    assert of_policy(world) == [("mirror_silent", "first")]
+    with world.engine.connect() as connection:
+        assert later["kind"] in connection.scalars(select(incident_state.c.kind)).all()

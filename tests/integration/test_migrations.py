@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
 from collector.db.engine import open_engine, writing
-from collector.db.migrate import current_revision, downgrade, head_revision, require_head, upgrade
+from collector.db.migrate import current_revision, downgrade, head_revision, require_schema, upgrade
 from collector.db.tables import metadata
 from collector.errors import UsageError
 
@@ -71,21 +71,50 @@ def test_migrations_go_back_and_forth(engine: Engine) -> None:
 def test_an_old_schema_is_named_with_its_remedy(engine: Engine) -> None:
     """One line says what to run."""
     with pytest.raises(UsageError, match=r"schema not migrated .* run `mirrorproof migrate`"):
-        require_head(engine)
+        require_schema(engine)
 
     upgrade(engine)
-    require_head(engine)
+    require_schema(engine)
 
 
-def test_a_newer_schema_is_refused(engine: Engine) -> None:
-    """An old program must not write into tables it does not know, nor migrate them."""
+def become_newer(engine: Engine, works_from: str | None) -> None:
+    """As a later program's migrations leave a database."""
     upgrade(engine)
+    set_works_from = f"UPDATE setting SET value = '{works_from}' WHERE key = 'schema_works_from'"
+    if works_from is None:
+        set_works_from = "DELETE FROM setting WHERE key = 'schema_works_from'"
     with writing(engine) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text(set_works_from))
 
-    for act in (require_head, upgrade):
+
+@pytest.mark.parametrize("works_from", ["9998", None])
+def test_a_newer_schema_that_lacks_something_is_refused(
+    engine: Engine, works_from: str | None
+) -> None:
+    """An old program must not run on a schema that contracted, or of which nobody says so."""
+    become_newer(engine, works_from)
+
+    for act in (require_schema, upgrade):
         with pytest.raises(UsageError, match="9999 is newer than this program"):
             act(engine)
+
+
+def test_a_newer_schema_that_only_expanded_is_worked_on(engine: Engine) -> None:
+    """Replicas that are not upgraded yet, or are rolled back, start on it and leave it alone."""
+    become_newer(engine, head_revision())
+
+    assert require_schema(engine)
+    assert upgrade(engine) == "9999"
+
+
+def test_each_migration_says_which_programs_work_on_the_schema(engine: Engine) -> None:
+    """So far nothing was taken away."""
+    upgrade(engine)
+
+    with engine.connect() as connection:
+        query = text("SELECT value FROM setting WHERE key = 'schema_works_from'")
+        assert connection.scalar(query) == "0001"
 
 
 def test_pods_that_migrate_together_wait_for_each_other(database_url: str) -> None:

@@ -9,7 +9,7 @@ from kafka import KafkaConsumer, TopicPartition
 from sqlalchemy import create_engine, inspect, text
 
 from collector.db.engine import open_engine
-from collector.db.migrate import require_head
+from collector.db.migrate import require_schema
 from tests.servers.kafka import KafkaBroker, Scram, Tls
 
 pytestmark = pytest.mark.integration
@@ -98,7 +98,7 @@ def test_migrated_database_is_ready_to_use(migrated_database_url: str) -> None:
     """The template that tests get copies of has the newest schema."""
     engine = open_engine(migrated_database_url)
 
-    require_head(engine)
+    require_schema(engine)
 
     engine.dispose()
 

@@ -187,13 +187,14 @@ def collect(
 def migrate(database_url: DatabaseOption = None, config: ConfigOption = None) -> None:
     """Runs the command."""
     from collector.db.engine import check_connection, describe, open_engine
-    from collector.db.migrate import upgrade
+    from collector.db.migrate import is_newer, upgrade
 
     settings = load_settings(config, {"database": database_override(database_url)})
     engine = open_engine(settings.database.address())
     check_connection(engine)
     revision = upgrade(engine)
-    typer.echo(f"{describe(engine.url)} is at {revision}")
+    newer = ", newer than this program, which works on it" if is_newer(engine, revision) else ""
+    typer.echo(f"{describe(engine.url)} is at {revision}{newer}")
 
 
 def register(app: typer.Typer) -> None:

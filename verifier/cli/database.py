@@ -35,7 +35,7 @@ def existing(settings: Settings) -> Iterator[Engine]:
     from sqlalchemy.exc import SQLAlchemyError
 
     from collector.db.engine import as_our_error, check_connection, open_engine
-    from collector.db.migrate import require_head
+    from collector.db.migrate import require_schema
 
     engine = open_engine(settings.database.address())
     try:
@@ -43,7 +43,7 @@ def existing(settings: Settings) -> Iterator[Engine]:
             msg = f"database {engine.url.database}: no such file; give --database-url"
             raise UsageError(msg)
         check_connection(engine)
-        require_head(engine)
+        require_schema(engine)
         yield engine
     except SQLAlchemyError as error:
         raise as_our_error(error, engine.url) from error

@@ -54,7 +54,8 @@ def incident_line(row: Any) -> str:
 
 def incident_lines(row: Any) -> list[str]:
     """All that is known of an incident."""
-    title = SPECS[Kind(row.kind)].title
+    known = row.kind in set(Kind)  # a newer program may know more, see `read_states`
+    title = SPECS[Kind(row.kind)].title if known else row.kind
     lines = [
         f"incident {row.id}  {row.severity}  {status(row)}: {title}",
         row.summary,

@@ -16,12 +16,17 @@ from verifier.incidents.tables import incident, incident_cursor, incident_state,
 Key = tuple[str, Kind]
 """Policy (empty: the pipeline) and kind."""
 
+_KINDS: Final = tuple(Kind)
 _STATE: Final = msgspec.json.Decoder(Drift)
 
 
 def read_states(connection: Connection) -> dict[Key, Drift]:
-    """What is remembered of every kind of every policy; where nothing is, there is no entry."""
-    rows = connection.execute(select(incident_state))
+    """What is remembered of every kind of every policy; where nothing is, there is no entry.
+
+    Kinds of a newer program, with which this one shares the database in an upgrade, stay as they
+    are.
+    """
+    rows = connection.execute(select(incident_state).where(incident_state.c.kind.in_(_KINDS)))
     return {(row.policy, Kind(row.kind)): _STATE.decode(row.state) for row in rows}
 
 
@@ -142,7 +147,7 @@ def end_silence(connection: Connection, number: int, who: str, now_us: int) -> b
 
 
 def silences(connection: Connection, now_us: int | None, limit: int = 1_000) -> list[Silence]:
-    """Silences, newest first.
+    """Silences, newest first; not those of kinds that only a newer program knows.
 
     Args:
         connection: Any.
@@ -150,7 +155,8 @@ def silences(connection: Connection, now_us: int | None, limit: int = 1_000) -> 
         limit: At most so many.
     """
     c = silence.c
-    query = select(silence).order_by(c.id.desc()).limit(limit)
+    known = c.kind.is_(None) | c.kind.in_(_KINDS)
+    query = select(silence).where(known).order_by(c.id.desc()).limit(limit)
     if now_us is not None:
         query = query.where(c.from_us <= now_us, c.until_us > now_us, c.ended_us.is_(None))
     return [

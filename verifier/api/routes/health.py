@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from collector.db.engine import as_our_error
-from collector.db.migrate import require_head
+from collector.db.migrate import require_schema
 from collector.errors import MirrorproofError
 from verifier.api.models import Health
 from verifier.api.services import ServicesDep
@@ -24,7 +24,7 @@ def read_health() -> Health:
 def read_readiness(services: ServicesDep, response: Response) -> Health:
     """Whether the database answers, and has the schema of this program. For readiness."""
     try:
-        require_head(services.engine)
+        require_schema(services.engine)
     except SQLAlchemyError as error:
         return _failing(response, str(as_our_error(error, services.engine.url)))
     except MirrorproofError as error:
