@@ -124,7 +124,7 @@ lock: ## Resolve all dependencies anew into requirements.lock
 	@python=$$(sh -c "$$FIND_PYTHON") && tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
 	"$$python" -m venv "$$tools" && "$$tools/bin/python" -m pip install --quiet pip-tools && \
 	CUSTOM_COMPILE_COMMAND="make lock" "$$tools/bin/python" -m piptools compile --quiet --upgrade \
-		--extra postgres --extra fast --extra demo --extra test --strip-extras --allow-unsafe \
+		--extra postgres --extra fast --extra cluster --extra demo --extra test --strip-extras --allow-unsafe \
 		--generate-hashes --no-annotate --no-emit-find-links --no-emit-index-url \
 		--no-emit-trusted-host --output-file requirements.lock pyproject.toml
 
