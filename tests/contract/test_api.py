@@ -284,6 +284,7 @@ def test_answers_are_compared_by_endpoint(api: TestClient) -> None:
     assert found["diverges"] is False
     first = found["endpoints"][0]
     assert (first["endpoint"], first["pairs"]) == ("all", 6)
+    assert first["statuses"] == [{"primary": 200, "mirror": 200, "pairs": 6}]
 
 
 def test_every_route_asks_who_it_is(services: Services) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from typing import Any
 
@@ -90,6 +91,23 @@ def test_a_policy_shows_verdicts_and_findings_in_pages(world: World) -> None:
     assert "Nothing was found with the verdict leak" in page(
         world, "/policy", **{**asked, "verdict": "leak", "before": ""}
     )
+
+
+def test_a_policy_shows_statuses_of_the_mirror_against_the_primary(world: World) -> None:
+    """A matrix; where they differ is marked, and named beside the endpoint."""
+    world.declare(make_policy(("v1", 100)))
+    lines = [line for key in range(9) for line in request(key, NOW + key * 1_000)]
+    world.write([replace(line, code=503) if line.pod == "mirror0" and line.key > 6 else line
+                 for line in lines])  # fmt: skip
+    world.settle_all()
+
+    shown = page(world, "/policy", name=NAME, since=SINCE)
+
+    matrix = re.search(r'<table class="matrix">.*?</table>', shown, re.DOTALL)
+    assert matrix is not None
+    cells = re.findall(r'<td class="number (\w*)">(\d+)<', matrix[0])
+    assert cells == [("same", "7"), ("differs", "2")]
+    assert "200→503 2" in shown
 
 
 def test_a_request_shows_its_lines_side_by_side(world: World) -> None:

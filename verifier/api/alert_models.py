@@ -133,6 +133,14 @@ class Changed(BaseModel):
     dropped: int = Field(description="Messages that are not sent any more")
 
 
+class StatusPairs(BaseModel):
+    """Pairs of a request and its copy that were answered with these statuses."""
+
+    primary: int
+    mirror: int
+    pairs: int
+
+
 class ComparedEndpoint(BaseModel):
     """How the answers of one endpoint differ between mirror and primary."""
 
@@ -140,6 +148,9 @@ class ComparedEndpoint(BaseModel):
 
     endpoint: str
     pairs: int
+    statuses: list[StatusPairs] = Field(
+        description="By status of primary and mirror; 1 to 5 are all others of that class"
+    )
 
 
 class DivergenceAnswer(BaseModel):

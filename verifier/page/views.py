@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -53,6 +53,18 @@ class Overview(msgspec.Struct, frozen=True):
     quarantined: int
 
 
+class StatusMatrix(msgspec.Struct, frozen=True):
+    """How often the primary answered one status and the mirror another.
+
+    Attributes:
+        mirror: The mirror's statuses, the columns; 1 to 5 are others of that class.
+        rows: Each a status of the primary, and the number of pairs of each column.
+    """
+
+    mirror: list[int]
+    rows: list[tuple[int, list[int]]]
+
+
 class PolicyView(msgspec.Struct, frozen=True):
     """What the page of a policy shows of a range."""
 
@@ -61,6 +73,7 @@ class PolicyView(msgspec.Struct, frozen=True):
     statement: StatementAnswer
     figure: dict[str, Any]
     endpoints: list[Endpoint]
+    matrix: StatusMatrix | None
     findings: list[Finding]
     next_before: tuple[int, int] | None
     verdict: str
@@ -129,16 +142,25 @@ def policy_view(
     wanted = Filter(span=span, policy=name, verdict=verdict or None)
     rows = findings.page(connection, wanted, before, FINDINGS)
     last = rows[FINDINGS - 1] if len(rows) > FINDINGS else None
+    compared = endpoints(connection, name, span.start_us, span.end_us)
     return PolicyView(
         policy=summary,
         incidents=_open_incidents(connection, name),
         statement=windows.statement(connection, name, span, span, 1),
         figure=figures.verdicts_over_time(series(connection, name, span)),
-        endpoints=endpoints(connection, name, span.start_us, span.end_us),
+        endpoints=compared,
+        matrix=status_matrix(compared[0].statuses) if compared else None,
         findings=[findings.finding_of(row, with_lines=False) for row in rows[:FINDINGS]],
         next_before=None if last is None else (last.start_us, last.id),
         verdict=verdict,
     )
+
+
+def status_matrix(statuses: Mapping[int, Mapping[int, int]]) -> StatusMatrix | None:
+    """A table of statuses; None: none was counted."""
+    columns = sorted({code for row in statuses.values() for code in row})
+    rows = [(ours, [row.get(code, 0) for code in columns]) for ours, row in sorted(statuses.items())]
+    return StatusMatrix(columns, rows) if rows else None
 
 
 class LineView(msgspec.Struct, frozen=True):

@@ -19,7 +19,11 @@ SLOWER: Final = (1.25, 5.0)
 LARGER: Final = (1.1, 16.0)
 """An answer is larger (or smaller) when it is by this factor and so many bytes."""
 
+MAX_CELLS: Final = 64
+"""Pairs of status codes of an endpoint that are counted by themselves."""
+
 _MAX_PODS: Final = 16
+_MAX_CLASS: Final = 5
 
 
 class Answer(NamedTuple):
@@ -95,6 +99,9 @@ class Compared(msgspec.Struct):
         pods: The same of the answers of each pod of the primary, by measure.
         primary: Histograms of the primary's answers, by measure: value, with two digits, to number.
         mirror: Those of the mirror's.
+        statuses: Status of the primary, to status of the mirror, to number. Pairs of codes beyond
+            `MAX_CELLS` count for their classes, 1 to 5. Rows that were stored before this was
+            counted have none.
     """
 
     pairs: int = 0
@@ -104,11 +111,13 @@ class Compared(msgspec.Struct):
     pods: dict[str, dict[str, Moments]] = {}
     primary: dict[str, dict[int, int]] = {}
     mirror: dict[str, dict[int, int]] = {}
+    statuses: dict[int, dict[int, int]] = {}
 
     def add(self, pair: Pair) -> None:
         """Adds one pair."""
         self.pairs += 1
         self.differs += pair.primary.code != pair.mirror.code
+        self._count(pair.primary.code, pair.mirror.code, 1)
         for measure in MEASURES:
             ours, theirs = _value(pair.primary, measure), _value(pair.mirror, measure)
             if ours is None or theirs is None:
@@ -142,6 +151,23 @@ class Compared(msgspec.Struct):
                 counts = mine.setdefault(measure, {})
                 for bucket, number in buckets.items():
                     counts[bucket] = counts.get(bucket, 0) + number
+        for ours, row in other.statuses.items():
+            for theirs, number in row.items():
+                self._count(ours, theirs, number)
+
+    def _count(self, primary: int, mirror: int, number: int) -> None:
+        """Adds pairs of two codes, or of two classes once there are too many of codes."""
+        known = mirror in self.statuses.get(primary, ())
+        if not known and sum(map(len, self.statuses.values())) >= MAX_CELLS:
+            primary, mirror = status_class(primary), status_class(mirror)
+        row = self.statuses.setdefault(primary, {})
+        row[mirror] = row.get(mirror, 0) + number
+
+
+def status_class(code: int) -> int:
+    """1 to 5, of a code or of what is a class already; 0: neither."""
+    found = code // 100 if code > _MAX_CLASS else code
+    return found if found <= _MAX_CLASS else 0
 
 
 def _value(answer: Answer, measure: str) -> float | None:

@@ -61,6 +61,8 @@ class Endpoint(msgspec.Struct, frozen=True):
         differences: By measure; those that no pair shows are left out.
         primary: Quantiles 0.5, 0.9, 0.99 of the primary's times (ms) and sizes (bytes).
         mirror: Those of the mirror.
+        statuses: Status of the primary, to status of the mirror, to number of pairs; 1 to 5 are all
+            other pairs of these classes. Hours that were stored before this was counted have none.
         accepted: Whether a reference period was taken into account.
     """
 
@@ -70,12 +72,23 @@ class Endpoint(msgspec.Struct, frozen=True):
     differences: dict[str, Difference]
     primary: dict[str, list[int | None]]
     mirror: dict[str, list[int | None]]
+    statuses: dict[int, dict[int, int]]
     accepted: bool
 
     @property
     def diverges(self) -> bool:
         """Whether any measure does."""
         return any(one.diverges for one in self.differences.values())
+
+    def changes(self) -> list[tuple[int, int, int]]:
+        """Status of the primary, another of the mirror, number of pairs; the most frequent first."""
+        cells = [
+            (ours, theirs, number)
+            for ours, row in self.statuses.items()
+            for theirs, number in row.items()
+            if ours != theirs
+        ]
+        return sorted(cells, key=lambda cell: (-cell[2], cell))
 
 
 def judge_endpoints(
@@ -111,6 +124,7 @@ def judge_endpoints(
             },
             primary=_quantiles(named[name].primary),
             mirror=_quantiles(named[name].mirror),
+            statuses=named[name].statuses,
             accepted=accepted is not None and name in accepted,
         )
         for name in order
@@ -214,6 +228,11 @@ def endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
         "diverges": endpoint.diverges,
         "accepted": endpoint.accepted,
         "measures": measures,
+        "statuses": [
+            {"primary": ours, "mirror": theirs, "pairs": number}
+            for ours, row in sorted(endpoint.statuses.items())
+            for theirs, number in sorted(row.items())
+        ],
     }
 
 

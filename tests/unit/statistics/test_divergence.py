@@ -7,8 +7,8 @@ from random import Random
 import msgspec
 import pytest
 
-from verifier.statistics.compare import Answer, Compared, Pair, bounded, quantile
-from verifier.statistics.divergence import ALL, Endpoint, judge_endpoints
+from verifier.statistics.compare import MAX_CELLS, Answer, Compared, Pair, bounded, quantile
+from verifier.statistics.divergence import ALL, Endpoint, endpoint_json, judge_endpoints
 from verifier.statistics.endpoints import OTHER, endpoint_of
 
 
@@ -107,6 +107,46 @@ def test_sums_merge_in_any_order_and_survive_storage() -> None:
     assert forth.signs == back.signs
     assert forth.primary == back.primary
     assert forth.pairs == 200
+
+
+def status_pairs(*codes: tuple[int, int]) -> Compared:
+    """Pairs with these statuses."""
+    found = Compared()
+    for ours, theirs in codes:
+        found.add(Pair(Answer(ours, 1.0, 5), Answer(theirs, 1.0, 5), None))
+    return found
+
+
+def test_each_pair_of_statuses_is_counted() -> None:
+    """A matrix, which also says which differences are most frequent."""
+    found = judged(status_pairs((200, 200), (200, 503), (200, 503), (404, 200)))
+
+    assert found.changes() == [(200, 503, 2), (404, 200, 1)]
+    assert endpoint_json(found)["statuses"] == [
+        {"primary": 200, "mirror": 200, "pairs": 1},
+        {"primary": 200, "mirror": 503, "pairs": 2},
+        {"primary": 404, "mirror": 200, "pairs": 1},
+    ]
+
+
+def test_a_matrix_of_statuses_is_bounded_and_loses_no_pair() -> None:
+    """Whoever answers with any number fills no table; classes remain of what is beyond."""
+    codes = [(100 + number % 500, 100 + 7 * number % 500) for number in range(900)]
+    found = status_pairs(*codes)
+    found.merge(status_pairs(*((code + 1, code) for code in range(100, 599)), (999, 0)))
+    cells = {(ours, theirs) for ours, row in found.statuses.items() for theirs in row}
+
+    assert sum(number for row in found.statuses.values() for number in row.values()) == 1400
+    assert sum(ours > 5 for ours, _ in cells) == MAX_CELLS
+    assert len(cells) <= MAX_CELLS + 36
+
+
+def test_rows_stored_before_statuses_were_counted_still_read() -> None:
+    """They add nothing to the matrix, and all else."""
+    old = msgspec.json.decode(b'{"pairs":3,"differs":1}', type=Compared)
+    old.merge(status_pairs((200, 500)))
+
+    assert (old.pairs, old.differs, old.statuses) == (4, 2, {200: {500: 1}})
 
 
 def test_endpoints_beyond_the_limit_are_other() -> None:
