@@ -15,12 +15,14 @@ from sqlalchemy import Connection, Engine, func, select, update
 from collector.clock import SystemClock
 from collector.db.engine import open_engine, writing
 from collector.settings.alerts import EndpointSettings
-from verifier.alerts.deliver import Deliverer, Parts
+from verifier.alerts.deliver import Deliverer
 from verifier.alerts.endpoints import Endpoint, of_settings
 from verifier.alerts.lines import Lines
 from verifier.alerts.outbox import enqueue
+from verifier.alerts.parts import Parts
 from verifier.alerts.senders import Sender, Senders
 from verifier.alerts.tables import alert_endpoint, alert_message
+from verifier.alerts.vault import Vault
 from verifier.incidents.event import Event
 from verifier.settle.lease import database_now_us
 
@@ -63,7 +65,10 @@ def sender(form: str, url: str | None, **more: Any) -> Sender:
 
 
 def make_deliverer(
-    engine: Engine, endpoints: list[Endpoint], now_us: Callable[[Connection], int] | None = None
+    engine: Engine,
+    endpoints: list[Endpoint],
+    now_us: Callable[[Connection], int] | None = None,
+    vault: Vault | None = None,
 ) -> Deliverer:
     """A deliverer that looks often and leaves soon; its endpoints are declared."""
     lines, clock = Lines(), SystemClock()
@@ -76,6 +81,7 @@ def make_deliverer(
         poll_s=0.02,
         database_now_us=now_us or database_now_us,
         grace_s=0.2,
+        vault=vault or Vault(),
     )
     found = Deliverer(parts)
     found.declare()

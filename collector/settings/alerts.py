@@ -130,3 +130,19 @@ class AlertsSettings(Section):
         description="Hosts that endpoints added through the API may have, as `*.example.com`; "
         "none: no endpoint can be added so.",
     )
+    key: SecretStr | None = Field(
+        default=None,
+        description="Seals what the database keeps of endpoints added through the API: 32 bytes "
+        "in base64, as of `openssl rand -base64 32`, the same for `serve` and `verify`. Several "
+        "separated by blanks: the first seals, all open. Unset: no endpoint can be added so.",
+    )
+    key_file: FileName | None = Field(default=None, description="File with that.")
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        exclusive(self, "key", "key_file")
+        return self
+
+    def given_key(self) -> str | None:
+        """The keys, separated by blanks; None: not set. Raises UsageError: it cannot be read."""
+        return read_secret(self.key, self.key_file, "alerts.key_file")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 
 from collector.db.engine import open_engine, writing
 from collector.settings.alerts import AlertsSettings
@@ -26,7 +28,7 @@ HOOK = {"name": "audit", "form": "standard-webhooks", "url": "https://hooks.exam
 def services(migrated_database_url: str) -> Iterator[Services]:
     """A database without anything, and endpoints at example.com allowed."""
     engine = open_engine(migrated_database_url)
-    alerts = AlertsSettings(api_hosts=("*.example.com",))
+    alerts = AlertsSettings(api_hosts=("*.example.com",), key=SecretStr("A" * 43))
     yield services_of(World(engine).engine, NOW, alerts=alerts)
     engine.dispose()
 
@@ -179,6 +181,19 @@ def test_a_wrong_endpoint_is_refused_with_the_reason(
     assert said in answer.json()["detail"]
     assert "/secret" not in answer.text
     assert api.get("/api/v1/alerts/endpoints").json() == []
+
+
+def test_without_a_key_that_seals_it_no_endpoint_is_stored(services: Services) -> None:
+    """An address is a secret as well; the problem says how to make a key."""
+    own = services.settings
+    alerts = own.alerts.model_copy(update={"key": None})
+    bare = msgspec.structs.replace(services, settings=own.model_copy(update={"alerts": alerts}))
+    with asking(bare) as api:
+        answer = api.post("/api/v1/alerts/endpoints", json=HOOK)
+        assert api.get("/api/v1/alerts/endpoints").json() == []
+
+    assert answer.status_code == 422
+    assert "alerts.key_file is not set" in answer.json()["detail"]
 
 
 def test_a_test_event_tells_what_became_of_it(api: TestClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import os
 import signal
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, select
 from sqlalchemy.exc import OperationalError
 from standardwebhooks import Webhook
 
@@ -35,15 +36,20 @@ from tests.alerting import (
 )
 from tests.events import make_event, resolved
 from verifier.alerts import registry
+from verifier.alerts.added import Guard, add, added
 from verifier.alerts.deliver import Deliverer
 from verifier.alerts.outcome import Result
 from verifier.alerts.schedule import SPAN_US
+from verifier.alerts.tables import alert_endpoint
+from verifier.alerts.vault import Vault
 from verifier.demo.receiver import Answer, Receiver
 from verifier.settle.lease import database_now_us
 
 pytestmark = pytest.mark.integration
 REPOSITORY = Path(__file__).parents[2]
 KEY = b"k" * 32
+VAULT_KEYS = tuple(base64.b64encode(bytes([n]) * 32).decode() for n in (251, 255))
+"""Two keys that seal, both with a letter of base64's common alphabet."""
 MANY = int(os.environ.get("MIRRORPROOF_TEST_EXAMPLES", "1"))
 """How many times as many alerts and kills."""
 
@@ -289,7 +295,7 @@ def test_gone_disables_until_the_endpoint_leads_elsewhere(engine: Engine) -> Non
     assert states(engine) == ["dropped"]
 
 
-def added(engine: Engine, hosts: tuple[str, ...] = ("127.0.0.*",), **given: Any) -> str:
+def added_to(engine: Engine, hosts: tuple[str, ...] = ("127.0.0.*",), **given: Any) -> str:
     """Adds an endpoint as the API does."""
     own = {
         "name": "added",
@@ -299,16 +305,26 @@ def added(engine: Engine, hosts: tuple[str, ...] = ("127.0.0.*",), **given: Any)
         "allow_private": True,
         **given,
     }
+    guard = Guard(KEY, Vault(VAULT_KEYS[0]), hosts)
     with writing(engine) as connection:
-        return registry.add(connection, own, KEY, 1, hosts)
+        return add(connection, own, guard, 1)
+
+
+def config_of(engine: Engine, name: str) -> str:
+    """What the database keeps of an endpoint."""
+    with reading(engine) as connection:
+        query = select(alert_endpoint.c.config).where(alert_endpoint.c.name == name)
+        return str(connection.scalars(query).one())
 
 
 def test_an_endpoint_that_the_api_adds_is_delivered_to(engine: Engine) -> None:
     """By every process, with what the database knows of it; what is shown has no secret."""
     with Receiver() as receiver:
-        assert added(engine, url=receiver.url, secret=SECRET) == "added"
+        assert added_to(engine, url=receiver.url, secret=SECRET) == "added"
+        assert SECRET not in config_of(engine, "added")
+        assert receiver.url not in config_of(engine, "added")
         tell(engine, make_event())
-        with running(make_deliverer(engine, [])):
+        with running(make_deliverer(engine, [], vault=Vault(VAULT_KEYS[0]))):
             wait_until(lambda: unfinished(engine) == 0)
         (received,) = receiver.received
 
@@ -319,6 +335,31 @@ def test_an_endpoint_that_the_api_adds_is_delivered_to(engine: Engine) -> None:
         assert registry.remove(connection, "added", 2) == 0
     tell(engine, make_event(incident_id=8))
     assert unfinished(engine) == 0
+
+
+def test_an_endpoint_that_cannot_be_opened_says_so_and_waits(sqlite: Engine) -> None:
+    """Its messages stay for a process that has the key; others are delivered meanwhile."""
+    added_to(sqlite)
+    tell(sqlite, make_event())
+    deliverer = make_deliverer(sqlite, [], vault=Vault(VAULT_KEYS[1]))
+    assert deliverer.turn() == 0
+    deliverer.leave()
+
+    assert "alerts.key_file does not have" in str(state(sqlite, "added").last_reason)
+    assert unfinished(sqlite) == 1
+    with reading(sqlite) as connection:
+        assert "not set here" in added(connection, Vault()).closed["added"]
+
+
+def test_keys_of_the_vault_are_exchanged_while_it_runs(sqlite: Engine) -> None:
+    """A deliverer that has both seals all with the first: the old one may go."""
+    added_to(sqlite)
+    make_deliverer(sqlite, [], vault=Vault(f"{VAULT_KEYS[1]} {VAULT_KEYS[0]}")).leave()
+
+    with reading(sqlite) as connection:
+        found = added(connection, Vault(VAULT_KEYS[1]))
+    assert [one.name for one in found.endpoints] == ["added"]
+    assert found.closed == {}
 
 
 @pytest.mark.parametrize(
@@ -341,7 +382,7 @@ def test_what_the_api_must_not_add_is_refused(
     """In words that name the field, without what was given as a secret."""
     declare_again(sqlite, "http://127.0.0.1:9/x")
     with pytest.raises(UsageError) as caught:
-        added(sqlite, **given)
+        added_to(sqlite, **given)
 
     assert said in str(caught.value)
     assert "SECRET" not in str(caught.value)
@@ -374,7 +415,7 @@ def test_what_nobody_delivers_is_given_up_and_said(sqlite: Engine) -> None:
 
 def test_a_name_of_the_api_is_not_taken_over_by_the_settings(sqlite: Engine) -> None:
     """It would be called by other rules at once."""
-    added(sqlite, name="hook")
+    added_to(sqlite, name="hook")
 
     with pytest.raises(UsageError, match="hook was added through the API"):
         declare_again(sqlite, "http://127.0.0.1:9/x")

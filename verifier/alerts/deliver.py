@@ -6,17 +6,15 @@ deliver: each message is claimed by one of them.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, wait
 from threading import Event as Flag
 from typing import Final
 
-import msgspec
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from collector.clock import Clock, SystemClock
+from collector.clock import SystemClock
 from collector.db.engine import as_our_error, reading, writing
 from collector.db.secrets import request_key_secret
 from collector.errors import MirrorproofError, Retryable
@@ -24,6 +22,7 @@ from collector.log import Throttle, get_logger
 from collector.service.backoff import Backoff
 from collector.settings import Settings
 from verifier.alerts import claims, registry
+from verifier.alerts.added import added, note_closed, seal_again
 from verifier.alerts.claims import Claim
 from verifier.alerts.endpoints import Endpoint, all_of_settings
 from verifier.alerts.forms import REPEATS
@@ -31,9 +30,10 @@ from verifier.alerts.lanes import Lane
 from verifier.alerts.lines import Lines
 from verifier.alerts.outbox import State
 from verifier.alerts.outcome import Outcome, Result, failed
+from verifier.alerts.parts import Parts
 from verifier.alerts.records import record
 from verifier.alerts.senders import OnAttempt, Senders, ignore
-from verifier.settle.lease import DatabaseClock, database_now_us
+from verifier.alerts.vault import vault_of
 
 _RECORD_S: Final = 25.0
 """So long it is tried to record an attempt while the database is away; then it goes out again."""
@@ -42,33 +42,8 @@ _LEASE_MORE_S: Final = 30.0
 _CUT_S: Final = 5.0
 _REFRESH_S: Final = 5.0
 """How often to look for endpoints that the API added."""
+_CLOSED_S: Final = 60.0
 _EXPIRE_S: Final = 600.0
-
-
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a deliverer is made of.
-
-    Attributes:
-        engine: The database, migrated.
-        clock: For waiting, and the wall clock that receivers see.
-        endpoints: Of the settings.
-        senders: Make what sends.
-        lines: What is cut when we end; the senders' own.
-        poll_s: How often to look.
-        database_now_us: The database's clock.
-        spread: For jitter.
-        grace_s: Receivers have so long to answer when we end; then connections are cut.
-    """
-
-    engine: Engine
-    clock: Clock
-    endpoints: list[Endpoint]
-    senders: Senders
-    lines: Lines
-    poll_s: float = 0.5
-    database_now_us: DatabaseClock = database_now_us
-    spread: Callable[[], float] = random.random
-    grace_s: float = 3.0
 
 
 class Deliverer:
@@ -116,6 +91,7 @@ class Deliverer:
             with writing(parts.engine) as connection:
                 now_us = parts.database_now_us(connection)
                 registry.declare(connection, parts.endpoints, key, now_us)
+                seal_again(connection, parts.vault)
         except SQLAlchemyError as error:
             raise as_our_error(error, parts.engine.url) from error
         self._declared = True
@@ -184,12 +160,22 @@ class Deliverer:
             self.declare()
         if self._is_time("refresh", _REFRESH_S):
             with reading(parts.engine) as connection:
-                self._set_lanes([*parts.endpoints, *registry.added(connection)])
+                found = added(connection, parts.vault)
+            self._set_lanes([*parts.endpoints, *found.endpoints])
+            self._say_closed(found.closed)
         if self._is_time("expire", _EXPIRE_S):
             with writing(parts.engine) as connection:
                 expired = registry.expire(connection, parts.database_now_us(connection))
             if expired:
                 self._log.error("alerts_given_up", messages=expired, reason="nobody delivers them")
+
+    def _say_closed(self, closed: Mapping[str, str]) -> None:
+        """Endpoints of the API that cannot be opened get nothing: once a minute, and in its row."""
+        if closed and self._is_time("closed", _CLOSED_S):
+            for name, reason in closed.items():
+                self._log.error("endpoint_closed", endpoint=name, reason=reason)
+            with writing(self._parts.engine) as connection:
+                note_closed(connection, closed)
 
     def _set_lanes(self, endpoints: Iterable[Endpoint]) -> None:
         wanted = {endpoint.name: endpoint for endpoint in endpoints}
@@ -292,5 +278,6 @@ def build(settings: Settings, engine: Engine, on_attempt: OnAttempt = ignore) ->
             senders=Senders(clock, lines, **about, on_attempt=on_attempt),
             lines=lines,
             poll_s=own.poll_s,
+            vault=vault_of(own),
         )
     )

@@ -1,25 +1,21 @@
 """The endpoints in the database: known to whoever enqueues, with their state.
 
 Those of the settings leave only name, filter and state there; those added through the API all of
-it, with their secrets, which nothing here ever shows.
+it, sealed (`added`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
-from pydantic import ValidationError
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from collector.errors import UsageError
-from collector.settings.alerts import EndpointSettings
 from verifier.alerts.claims import lock
-from verifier.alerts.endpoints import STDOUT, Endpoint, of_settings
+from verifier.alerts.endpoints import Endpoint
 from verifier.alerts.outbox import State
 from verifier.alerts.records import drop
 from verifier.alerts.schedule import SPAN_US
@@ -31,7 +27,6 @@ API: Final = "api"
 _ENCODER: Final = msgspec.json.Encoder()
 _E: Final = alert_endpoint.c
 _M: Final = alert_message.c
-_FILES: Final = ("url_file", "secret_file", "authorization_file", "ca_file")
 
 
 class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +89,7 @@ def declare(connection: Connection, given: Iterable[Endpoint], key: bytes, now_u
         told = {"form": endpoint.form, "wants": _ENCODER.encode(endpoint.wants).decode()}
         row = lock(connection, endpoint.name)
         if row is None:
-            _insert(connection, endpoint, SETTINGS, mark, now_us)
+            insert_endpoint(connection, endpoint, SETTINGS, mark, now_us)
             continue
         if row.origin != SETTINGS:
             raise UsageError(
@@ -114,7 +109,7 @@ _FRESH: Final[Mapping[str, Any]] = {
 }
 
 
-def _insert(
+def insert_endpoint(
     connection: Connection,
     endpoint: Endpoint,
     origin: str,
@@ -122,6 +117,7 @@ def _insert(
     now_us: int,
     config: str | None = None,
 ) -> None:
+    """Makes an endpoint known; `mark` is its fingerprint, `config` sealed."""
     values = {
         "name": endpoint.name,
         "origin": origin,
@@ -132,58 +128,6 @@ def _insert(
         "created_us": now_us,
     }
     connection.execute(insert(alert_endpoint).values(values))
-
-
-def add(
-    connection: Connection,
-    given: Mapping[str, Any],
-    key: bytes,
-    now_us: int,
-    hosts: Collection[str],
-) -> str:
-    """Adds an endpoint, as the API does; returns its name.
-
-    Args:
-        connection: In a write transaction.
-        given: As an entry of `alerts.endpoints`, without names of files.
-        key: For the fingerprint.
-        now_us: The database's clock.
-        hosts: Patterns of hosts that it may have, `alerts.api_hosts`.
-
-    Raises:
-        UsageError: It is wrong, its host is not allowed, or its name is taken.
-    """
-    files = sorted(set(given) & set(_FILES))
-    if files:
-        raise UsageError(f"{files[0]} is only for the settings; give the value")
-    try:
-        own = EndpointSettings.model_validate(dict(given))
-    except ValidationError as error:
-        problem = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in problem["loc"]) or "endpoint"
-        raise UsageError(f"{place}: {problem['msg'].removeprefix('Value error, ')}") from None
-    found = of_settings(own)
-    if len(found) != 1:
-        raise UsageError("url: give one; add an endpoint for each")
-    _check_host(found[0], hosts)
-    if lock(connection, own.name) is not None:
-        raise UsageError(f"name: there is an endpoint {own.name} already")
-    config = _ENCODER.encode(dict(given)).decode()
-    _insert(connection, found[0], API, fingerprint(found[0], key), now_us, config)
-    return own.name
-
-
-def _check_host(endpoint: Endpoint, hosts: Collection[str]) -> None:
-    host = urlsplit(endpoint.address.url).hostname or ""
-    if endpoint.form == STDOUT or not any(fnmatchcase(host, pattern.lower()) for pattern in hosts):
-        raise UsageError("url: its host is not among alerts.api_hosts")
-
-
-def added(connection: Connection) -> list[Endpoint]:
-    """The endpoints that were added through the API, with their secrets, for deliverers."""
-    rows = connection.scalars(select(_E.config).where(_E.origin == API).order_by(_E.name))
-    configs = [msgspec.json.decode(config) for config in rows if config]
-    return [e for config in configs for e in of_settings(EndpointSettings.model_validate(config))]
 
 
 def disable(connection: Connection, name: str, reason: str, now_us: int) -> int:

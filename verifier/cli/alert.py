@@ -177,9 +177,11 @@ def remove_command(
 def _find(settings: Settings, name: str) -> Endpoint:
     """An endpoint of the settings, or of the API. Raises UsageError."""
     from collector.db.engine import reading
+    from verifier.alerts.added import added
     from verifier.alerts.endpoints import all_of_settings
-    from verifier.alerts.registry import added
+    from verifier.alerts.vault import vault_of
 
+    vault, closed = vault_of(settings.alerts), dict[str, str]()
     known = {one.name: one for one in all_of_settings(settings.alerts.endpoints)}
     if name not in known:
         with (
@@ -187,7 +189,11 @@ def _find(settings: Settings, name: str) -> Endpoint:
             existing(settings) as engine,
             reading(engine) as connection,
         ):
-            known |= {one.name: one for one in added(connection)}
+            found = added(connection, vault)
+            known |= {one.name: one for one in found.endpoints}
+            closed = found.closed
+    if name in closed:
+        raise UsageError(f"endpoint {name!r}: {closed[name]}")
     if name not in known:
         names = ", ".join(sorted(known)) or "none"
         raise UsageError(f"there is no endpoint {name!r}; known here: {names}")

@@ -159,7 +159,9 @@ def policy_view(
 def status_matrix(statuses: Mapping[int, Mapping[int, int]]) -> StatusMatrix | None:
     """A table of statuses; None: none was counted."""
     columns = sorted({code for row in statuses.values() for code in row})
-    rows = [(ours, [row.get(code, 0) for code in columns]) for ours, row in sorted(statuses.items())]
+    rows = [
+        (ours, [row.get(code, 0) for code in columns]) for ours, row in sorted(statuses.items())
+    ]
     return StatusMatrix(columns, rows) if rows else None
 
 

@@ -151,6 +151,9 @@ class Compared(msgspec.Struct):
                 counts = mine.setdefault(measure, {})
                 for bucket, number in buckets.items():
                     counts[bucket] = counts.get(bucket, 0) + number
+        self._merge_statuses(other)
+
+    def _merge_statuses(self, other: Compared) -> None:
         for ours, row in other.statuses.items():
             for theirs, number in row.items():
                 self._count(ours, theirs, number)

@@ -81,7 +81,7 @@ class Endpoint(msgspec.Struct, frozen=True):
         return any(one.diverges for one in self.differences.values())
 
     def changes(self) -> list[tuple[int, int, int]]:
-        """Status of the primary, another of the mirror, number of pairs; the most frequent first."""
+        """Status of the primary, another of the mirror, number of pairs; most frequent first."""
         cells = [
             (ours, theirs, number)
             for ours, row in self.statuses.items()

@@ -7,12 +7,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from collector.db.secrets import request_key_secret
+from collector.errors import UsageError
 from verifier.alerts import registry
+from verifier.alerts.added import Guard, add, added
 from verifier.alerts.endpoints import all_of_settings
 from verifier.alerts.lines import Lines
 from verifier.alerts.senders import Senders
 from verifier.alerts.show import state_json
 from verifier.alerts.trial import trial_events
+from verifier.alerts.vault import vault_of
 from verifier.api.access import Admin, Reader
 from verifier.api.alert_models import AlertEndpoint, Changed, NewEndpoint, Tried
 from verifier.api.problems import documented, not_found
@@ -29,11 +32,14 @@ def list_endpoints(_: Reader, connection: Snapshot) -> list[AlertEndpoint]:
 
 @router.post("/alerts/endpoints", status_code=201)
 def add_endpoint(_: Admin, services: ServicesDep, new: NewEndpoint) -> AlertEndpoint:
-    """Adds an endpoint whose host is among `alerts.api_hosts`; its secrets are never shown."""
-    key = request_key_secret(services.engine)
+    """Adds an endpoint whose host is among `alerts.api_hosts`.
+
+    Its address and secrets are stored sealed with `alerts.key`, and never shown.
+    """
+    own = services.settings.alerts
+    guard = Guard(request_key_secret(services.engine), vault_of(own), own.api_hosts)
     with services.writing() as connection:
-        now_us = services.now_us(connection)
-        name = registry.add(connection, new, key, now_us, services.settings.alerts.api_hosts)
+        name = add(connection, new, guard, services.now_us(connection))
         found = next(one for one in registry.states(connection) if one.name == name)
     return AlertEndpoint.model_validate(state_json(found))
 
@@ -77,8 +83,11 @@ def try_endpoint(_: Admin, services: ServicesDep, name: str) -> list[Tried]:
     own = services.settings.alerts
     known = {one.name: one for one in all_of_settings(own.endpoints)}
     with services.reading() as connection:
-        known |= {one.name: one for one in registry.added(connection)}
+        others = added(connection, vault_of(own))
         now_us = services.now_us(connection)
+    known |= {one.name: one for one in others.endpoints}
+    if name in others.closed:
+        raise UsageError(f"endpoint {name!r}: {others.closed[name]}")
     if name not in known:
         raise not_found(f"no endpoint {name!r} is in the settings of this process, or was added")
     senders = Senders(services.clock, Lines(), source=own.source, external_url=own.external_url)
