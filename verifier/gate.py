@@ -8,10 +8,11 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, select
 
+from collector.db.tables import policy_version
 from collector.errors import UsageError
 from verifier.pairing.statement import Ruling, Statement
 from verifier.settle.drift import Drift, drift_of
-from verifier.settle.report import Totals, policy_names, totals
+from verifier.settle.report import Totals, totals
 from verifier.tables import finding
 from verifier.times import iso_time, time_or_none
 
@@ -58,15 +59,15 @@ def decide(asked: Asked, found: Totals, drift: Drift | None = None) -> Ruling:
 
 
 def look(connection: Connection, asked: Asked) -> tuple[Totals, Ruling]:
-    """What is settled of the range, and what it amounts to.
+    """What is settled of the range, and what it amounts to; of a new policy that is nothing yet.
 
     Raises:
-        UsageError: Nothing was ever settled of such a policy.
+        UsageError: No such policy was ever recorded.
     """
-    names = policy_names(connection)
+    names = connection.scalars(select(policy_version.c.name).distinct()).all()
     if asked.policy not in names:
-        known = ", ".join(names) or "none yet"
-        msg = f"no policy {asked.policy!r} was ever settled; there are: {known}"
+        known = ", ".join(sorted(names)) or "none yet"
+        msg = f"no policy {asked.policy!r} was ever recorded; there are: {known}"
         raise UsageError(msg)
     found = totals(connection, asked.policy, asked.since_us)
     return found, decide(asked, found, drift_of(connection, asked.policy))

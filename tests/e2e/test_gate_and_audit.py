@@ -85,7 +85,7 @@ def test_wrong_questions_are_told_in_one_line(tmp_path: Path) -> None:
         assert said in (tmp_path / "errors").read_text()
     settle(tmp_path, "clean")
     for arguments, said in (
-        (("gate", "none"), "no policy 'none' was ever settled; there are: weather/forecast-route"),
+        (("gate", "none"), "no policy 'none' was ever recorded; there are: weather/forecast-route"),
         (("gate", "x", "--since", "yesterday"), "--since must be a duration back from now"),
     ):
         (tmp_path / "errors").write_text("")
