@@ -79,6 +79,7 @@ class Given:
         start_us: Start of the stream.
         key: Number of the request.
         to: Subset of a client line's destination.
+        body: Size of the request's, bytes.
     """
 
     pod: str
@@ -91,6 +92,7 @@ class Given:
     line_id: int | None = None
     to: str = "v2"
     path: str = "/"
+    body: int = 0
     role: Role | None = None
 
     @property
@@ -188,7 +190,7 @@ class World:
             "ingested_us": self.now_us, "batch_id": batch_id, "record_offset": offset,
             "line_id": self._line_ids if line.line_id is None else line.line_id,
             "start_us": line.start_us, "end_us": line.start_us + line.duration_us,
-            "bytes_received": 0, "bytes_sent": 0, "item": 0,
+            "bytes_received": line.body, "bytes_sent": 0, "item": 0,
             "pod_id": numbers.pod(identity), "host_id": numbers.host(HOST),
             "destination_id": numbers.destination(SUBSETS[line.to]) if is_client else None,
             "traits": line.traits, "code": line.code, "role": int(line.real_role),

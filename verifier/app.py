@@ -57,6 +57,7 @@ def tell_rules(settings: Settings) -> TellRules:
         quarantine_share=own.quarantine_share,
         stall_us=round(own.stall_s * 1e6),
         collector_away_us=round(own.collector_away_s * 1e6),
+        acknowledge_us=round(own.acknowledge_s * 1e6),
         lag_us=round(own.watermark_lag_s * 1e6),
     )
 

@@ -52,6 +52,13 @@ class IncidentSettings(Section):
         gt=0,
         description="Without a sign of life of any collector for so long, none is alive, seconds.",
     )
+    acknowledge_s: float = Field(
+        default=120.0,
+        gt=0,
+        le=86_400,
+        description="A version of a policy that a live collector did not acknowledge for so long "
+        "is stuck, seconds.",
+    )
     watermark_lag_s: float = Field(
         default=300.0,
         gt=0,

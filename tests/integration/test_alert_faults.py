@@ -200,6 +200,7 @@ def test_a_receiver_that_comes_and_goes_gets_everything_once(sqlite: Engine) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600 * MANY)
 def test_of_many_alerts_none_is_lost(sqlite: Engine) -> None:
     """Through a receiver that fails three times in four."""
     taken = Counter(flap(sqlite, 300 * MANY))
@@ -475,6 +476,7 @@ def test_killed_between_sending_and_recording_it_is_sent_again(sqlite: Engine) -
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600 * MANY)
 def test_killed_many_times_nothing_is_lost(engine: Engine) -> None:
     """Whenever it is."""
     check(engine, deliver_and_die(engine, 10 * MANY), 10 * MANY)

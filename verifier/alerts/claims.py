@@ -28,6 +28,8 @@ from verifier.alerts.tables import alert_endpoint, alert_message
 from verifier.incidents.event import Event
 
 _EVENT: Final = msgspec.json.Decoder(Event)
+_NEWER_US: Final = 60_000_000
+"""What a newer release wrote, and only that can read, is left to it for so long at a time."""
 _M: Final = alert_message.c
 _AT_ONCE: Final = 500
 
@@ -100,6 +102,12 @@ def claim(
     ).one_or_none()
     if found is None:
         return None
+    try:
+        event = _EVENT.decode(found.event)
+    except msgspec.ValidationError:
+        later = {"next_us": now_us + _NEWER_US, "last_reason": "waits for a newer release"}
+        connection.execute(update(alert_message).where(_M.id == found.id).values(later))
+        return None
     values = {
         "claimed_until_us": now_us + lease_us,
         "attempts": found.attempts + 1,
@@ -109,7 +117,7 @@ def claim(
     return Claim(
         id=found.id,
         endpoint=name,
-        event=_EVENT.decode(found.event),
+        event=event,
         attempt=found.attempts + 1,
         created_us=found.created_us,
         delivered_us=found.delivered_us,

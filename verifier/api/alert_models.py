@@ -26,7 +26,7 @@ class Incident(BaseModel):
 
     id: int
     policy: str = Field(description="Empty: the pipeline")
-    kind: Kind
+    kind: str = Field(description="One of the kinds of the README, or of a newer release")
     severity: Severity
     status: Literal["firing", "resolved"]
     opened_at: Time
@@ -71,7 +71,7 @@ class Silence(BaseModel):
 
     id: int
     policy: str | None = Field(description="null: every policy, and the pipeline")
-    kind: Kind | None = Field(description="null: every kind")
+    kind: str | None = Field(description="null: every kind")
     reason: str
     author: str
     since: Time = Field(alias="from", serialization_alias="from")

@@ -93,6 +93,11 @@ _BY_KIND: Final = {
         "whether the mirror has live weight (`mirrorproof policy lint`)."
     ),
     Kind.LINT: "Run `mirrorproof policy lint` on the policy's file; it says where and what to do.",
+    Kind.MARKER: (
+        "Look at `mirrorproof policy markers` and whether Istio was upgraded (1.28 adds no "
+        "`-shadow`), X-Forwarded-For is handled otherwise now, or a proxy before the mirror "
+        "changed. Where only the policy tells copies, leaks are harder to see."
+    ),
     Kind.QUARANTINE: "Look at `mirrorproof quarantine list`: reasons, places, and how they begin.",
     Kind.STALLED: (
         "Look at `mirrorproof quarantine list` for the reason, at the collectors' logs and at the "
@@ -103,6 +108,10 @@ _BY_KIND: Final = {
         "again that Kafka still has. Nothing of that time is proven."
     ),
     Kind.NO_COLLECTOR: "Look at the collectors' pods, their logs, and whether they reach Kafka.",
+    Kind.UNACKNOWLEDGED: (
+        "Look at the log of the collector that is named: it reads policies every "
+        "`collector.policy_refresh_s`. One that is ended is waited for no longer than a minute."
+    ),
     Kind.WATERMARK_LAG: (
         "Verdicts wait for the partition that is furthest behind: look at the collectors' lag and "
         "their processor time; add collectors, up to one a partition."

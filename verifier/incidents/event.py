@@ -22,10 +22,12 @@ class Kind(StrEnum):
     ORPHANS = "orphans"
     UNDECLARED = "undeclared"
     LINT = "lint"
+    MARKER = "marker"
     QUARANTINE = "quarantine"
     STALLED = "stalled"
     GAP = "gap"
     NO_COLLECTOR = "no_collector"
+    UNACKNOWLEDGED = "unacknowledged"
     WATERMARK_LAG = "watermark_lag"
 
 

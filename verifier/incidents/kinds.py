@@ -128,6 +128,12 @@ _POLICY_KINDS: Final = (
         None, Severity.WARNING, for_us=0,
         meaning="`policy lint` finds an error in the version in force",
     ),
+    _of_policy(
+        Kind.MARKER, "copies are told by another mark", ("changes", "policy"),
+        None, Severity.WARNING, for_us=0, clear_us=_MINUTE_US,
+        meaning="another mark than before tells copies from live requests (`policy markers`), "
+        "within the last hour",
+    ),
 )  # fmt: skip
 
 _PIPELINE_KINDS: Final = (
@@ -152,6 +158,12 @@ _PIPELINE_KINDS: Final = (
         meaning="no collector gave a sign of life for `collector_away_s`",
     ),
     KindSpec(
+        kind=Kind.UNACKNOWLEDGED, title="a policy waits for collectors", bad="versions",
+        base="versions", threshold=None, for_us=0, severity=Severity.WARNING,
+        meaning="a live collector did not acknowledge a version of a policy for `acknowledge_s`; "
+        "nothing of the policy is settled until then",
+    ),
+    KindSpec(
         kind=Kind.WATERMARK_LAG, title="verdicts are late", bad="seconds", base="partitions",
         threshold=None, for_us=0, severity=Severity.WARNING,
         meaning="event time is complete only up to `watermark_lag_s` ago, and no other kind of "
@@ -170,6 +182,9 @@ DIVERGENCES: Final = {
     Kind.SIZE_DIVERGENCE: "size",
 }
 """What is compared, in the words of `verifier.statistics.compare`."""
+
+POLICY_CONDITIONS: Final = frozenset((Kind.LINT, Kind.MARKER, *DIVERGENCES))
+"""Kinds of policies that hold or do not; of the others, windows say a share."""
 
 
 class KindRule(msgspec.Struct, frozen=True, kw_only=True):

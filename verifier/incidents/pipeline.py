@@ -12,7 +12,8 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, func, select
 
-from collector.db.tables import STOPPED, batch, instance, position, quarantine
+from collector.db.acknowledged import DEAD_US
+from collector.db.tables import STOPPED, batch, instance, policy_version, position, quarantine
 from verifier.incidents.conditions import Condition
 from verifier.incidents.event import Kind
 from verifier.incidents.rules import TellRules
@@ -64,6 +65,7 @@ def troubles(
         Kind.STALLED: _stalled(connection, places, rules, now_us),
         Kind.GAP: _gaps(connection, now_us),
         Kind.NO_COLLECTOR: _no_collector(connection, places, rules, now_us),
+        Kind.UNACKNOWLEDGED: _unacknowledged(connection, rules, now_us),
     }
     if found[Kind.STALLED] is None and found[Kind.NO_COLLECTOR] is None and places:
         found[Kind.WATERMARK_LAG] = _lag(watermark, rules, now_us)
@@ -130,6 +132,26 @@ def _no_collector(
         return None
     away_s = (now_us - last_us) // 1_000_000
     return _trouble(1, last_us, [f"the last sign of life is {away_s:,} s old"])
+
+
+def _unacknowledged(connection: Connection, rules: TellRules, now_us: int) -> Trouble | None:
+    """Versions that a live collector does not watch, and which collector that is."""
+    v, c = policy_version.c, instance.c
+    waiting = connection.execute(
+        select(v.id, v.name, v.recorded_us)
+        .where(v.acknowledged_us.is_(None), v.recorded_us <= now_us - rules.acknowledge_us)
+        .order_by(v.recorded_us)
+    ).all()
+    if not waiting:
+        return None
+    behind = connection.scalars(
+        select(c.owner)
+        .where(c.seen_us > now_us - DEAD_US, c.policy_version_id < max(row.id for row in waiting))
+        .order_by(c.owner)
+    ).all()
+    owners = f" for {', '.join(behind[:3])}" if behind else ""
+    names = [f"version {row.id} of {row.name}{owners}" for row in waiting]
+    return _trouble(len(names), waiting[0].recorded_us, names)
 
 
 def _lag(watermark: Watermark, rules: TellRules, now_us: int) -> Trouble | None:

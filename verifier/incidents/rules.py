@@ -21,6 +21,8 @@ class TellRules(msgspec.Struct, frozen=True, kw_only=True):
         quarantine_share: Share of lines that may go to quarantine.
         stall_us: A partition that was not read on for so long stands still.
         collector_away_us: Without a sign of life for so long, no collector is alive.
+        acknowledge_us: A version of a policy that a live collector did not acknowledge for so long
+            is stuck.
         lag_us: Verdicts are late when event time is complete only up to so long ago.
     """
 
@@ -31,6 +33,7 @@ class TellRules(msgspec.Struct, frozen=True, kw_only=True):
     quarantine_share: float = 0.01
     stall_us: int = 300_000_000
     collector_away_us: int = 60_000_000
+    acknowledge_us: int = 120_000_000
     lag_us: int = 300_000_000
 
 

@@ -54,8 +54,8 @@ def incident_line(row: Any) -> str:
 
 def incident_lines(row: Any) -> list[str]:
     """All that is known of an incident."""
-    known = row.kind in set(Kind)  # a newer program may know more, see `read_states`
-    title = SPECS[Kind(row.kind)].title if known else row.kind
+    known = row.kind in set(Kind)
+    title = SPECS[Kind(row.kind)].title if known else f"{row.kind}, of a newer release"
     lines = [
         f"incident {row.id}  {row.severity}  {status(row)}: {title}",
         row.summary,
@@ -85,7 +85,7 @@ def silence_json(one: Silence) -> dict[str, Any]:
     return {
         "id": one.id,
         "policy": one.policy,
-        "kind": None if one.kind is None else one.kind.value,
+        "kind": one.kind,
         "reason": one.reason,
         "author": one.author,
         "from": iso_time(one.from_us),

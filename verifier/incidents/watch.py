@@ -20,12 +20,19 @@ from verifier.incidents.decide import Corrected, decide
 from verifier.incidents.divergence import divergences, is_due
 from verifier.incidents.drift import Drift, Now
 from verifier.incidents.event import Event, Kind
-from verifier.incidents.kinds import DIVERGENCES, PIPELINE_KINDS, POLICY_KINDS, KindRule
+from verifier.incidents.kinds import (
+    DIVERGENCES,
+    PIPELINE_KINDS,
+    POLICY_CONDITIONS,
+    POLICY_KINDS,
+    KindRule,
+)
 from verifier.incidents.pipeline import Trouble, troubles, unreadable
 from verifier.incidents.rules import TellRules, pipeline_rule, policy_rules
 from verifier.incidents.samples import WindowCounts, samples
 from verifier.incidents.scores import Sample
 from verifier.incidents.windows import corrected_windows, new_windows, settled_to
+from verifier.settle.markers import changes
 from verifier.settle.progress import progress_of
 from verifier.settle.tick import Ticked
 from verifier.settle.versions import Version
@@ -34,8 +41,8 @@ from verifier.settle.watermark import FOREVER_US
 _PIPELINE_EVERY_US: Final = 5_000_000
 """How often the pipeline is looked at; its conditions last for minutes."""
 _PIPELINE: Final = ""
-_CONDITIONS: Final = frozenset((Kind.LINT, *DIVERGENCES))
-"""Kinds of policies that hold or do not; of the others, windows say a share."""
+_MARKER_US: Final = 3_600_000_000
+"""A change of the mark of copies is told for so long."""
 
 
 class Watcher:
@@ -58,10 +65,13 @@ class Watcher:
             now_us: The database's clock.
         """
         turn = _Turn(connection, self._rules, ticked, now_us)
+        is_due = not 0 <= now_us - self._pipeline_us < _PIPELINE_EVERY_US
+        if is_due:
+            turn.look_at_markers()
         for policy in turn.policies():
             turn.follow(policy)
         turn.follow_quarantine()
-        if not 0 <= now_us - self._pipeline_us < _PIPELINE_EVERY_US:
+        if is_due:
             self._pipeline_us = now_us
             turn.follow_pipeline()
         return turn.events
@@ -82,6 +92,7 @@ class _Turn:
         self._settled_to = settled_to(connection)
         self._silences = store.silences(connection, now_us)
         self._book = Book(connection, self._settled_to, now_us)
+        self._markers: dict[str, Trouble] | None = None
 
     @property
     def events(self) -> list[Event]:
@@ -96,6 +107,16 @@ class _Turn:
 
     # --- policies
 
+    def look_at_markers(self) -> None:
+        """Learns which policies' copies are told by another mark since less than an hour."""
+        found = changes(self._connection, self._now_us - _MARKER_US)
+        self._markers = {
+            one.policy: Trouble(
+                Condition(1, one.start_us), f"by `{one.after}`, before by `{one.before}`"
+            )
+            for one in found
+        }
+
     def follow(self, name: str) -> None:
         """Follows the kinds of a policy."""
         version = self._version(name)
@@ -109,7 +130,7 @@ class _Turn:
             key = (name, kind)
             before = self._states.get(key, Drift())
             silenced = store.is_silenced(self._silences, key)
-            if kind not in _CONDITIONS:
+            if kind not in POLICY_CONDITIONS:
                 after, reason = decide(
                     before,
                     [*_heeded(late.get(kind, ()), before), *new.get(kind, ())],
@@ -131,6 +152,8 @@ class _Turn:
     ) -> dict[Kind, Trouble | None]:
         """The conditions that were looked at, and what holds of them."""
         looked: dict[Kind, Trouble | None] = {Kind.LINT: _lints(version)}
+        if self._markers is not None:
+            looked[Kind.MARKER] = self._markers.get(name)
         from_us = self._cursors.get(name)
         if from_us is not None and is_due(from_us, counted_us):
             found = divergences(self._connection, name, counted_us)
