@@ -1,4 +1,4 @@
-"""Writes the README's tables from the code: `python -m tests.docs`."""
+"""Writes the README's tables, and the settings in the chart's schema: `python -m tests.docs`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from collector.metrics import SPECS as METRICS
 from collector.settings import PREFIX, Settings
 from collector.settings.alerts import EndpointSettings
+from tests.deploy.schema import SCHEMA, with_generated
 from verifier.incidents.kinds import SPECS, KindSpec
 
 README = Path(__file__).parent.parent / "README.md"
@@ -105,3 +106,4 @@ def with_metrics(text: str) -> str:
 
 if __name__ == "__main__":
     README.write_text(with_metrics(with_kinds(with_table(README.read_text()))))
+    SCHEMA.write_text(with_generated(SCHEMA.read_text()))
