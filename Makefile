@@ -94,6 +94,13 @@ test-alertmanager: $(VENV)/installed ## Send to the real Alertmanager (Debian: p
 		$(PY) -m pytest -m slow tests/integration/test_alertmanager.py $(ARGS); \
 	else echo "make: no prometheus-alertmanager here: its tests are left out" >&2; fi
 
+.PHONY: test-monitoring
+test-monitoring: $(VENV)/installed ## Have the real Prometheus check rules and dashboard (Debian: prometheus)
+	@if command -v promtool >/dev/null && command -v prometheus >/dev/null; then \
+		promtool check rules deploy/chart/files/rules.yaml && promtool test rules tests/data/rules_test.yaml && \
+		$(PY) -m pytest -m slow tests/integration/test_prometheus.py $(ARGS); \
+	else echo "make: no prometheus or promtool here: the tests of rules and dashboard by them are left out" >&2; fi
+
 .PHONY: lint
 lint: $(VENV)/installed ## Check style, types and the direction of imports
 	$(PY) -m ruff check

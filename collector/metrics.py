@@ -1,5 +1,7 @@
 """Every metric of the product, with its unit, meaning and labels; none is made elsewhere.
 
+Besides there are those that the client library has of each process, `process_…`.
+
 Prometheus' own rules: base units, `_total` for what only grows, and labels whose values are
 bounded: never a path, a request id or the name of a pod. What configuration bounds, as policies
 and receivers of alerts, is bounded once more where it is counted.

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from threading import Lock
 from typing import Final
 
-from prometheus_client import CollectorRegistry, disable_created_metrics
+from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -60,6 +60,7 @@ class ProcessMetrics(Collector):
         self._healths: dict[str, Health] = {}
         self._stages: dict[str, Callable[[], int | None]] = {}
         self.registry.register(self)
+        ProcessCollector(registry=self.registry)  # memory, processor time, files: process_…
 
     def watch(self, part: str, health: Health) -> None:
         """Tells the health of a part from now on."""

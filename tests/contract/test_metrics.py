@@ -14,11 +14,11 @@ from prometheus_client import openmetrics
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine
 from structlog.testing import capture_logs
 
 from collector.db.engine import open_engine, writing
-from collector.db.policies import PolicyRecord, record_versions
+from collector.db.policies import record_versions
 from collector.metrics import PREFIX, SPECS, Kind, Place
 from collector.service.app import CollectorApp
 from collector.service.health_server import serving
@@ -27,20 +27,17 @@ from collector.settings import Settings, VerifierSettings
 from collector.sources.protocol import Partition
 from tests.api import asking, make_key, services_of
 from tests.clocks import HandClock
-from tests.lines import HOST, START_US, client_line
+from tests.exposing import NOW_US, fill, standing
+from tests.lines import START_US, client_line
 from tests.memory_source import MemoryBroker, MemorySource
 from tests.settling import make_policy
-from verifier.alerts.tables import alert_endpoint, alert_message
 from verifier.api.scopes import Scope
 from verifier.app import build, tick_rules
-from verifier.incidents.tables import incident
 from verifier.monitor import Monitor
 from verifier.policies.stored import to_record
 from verifier.standing import Standing
-from verifier.tables import settled_policy
 
 pytestmark = pytest.mark.integration
-NOW_US = START_US + 60_000_000
 _BY_NAME = {spec.full_name: spec for spec in SPECS}
 
 
@@ -66,7 +63,9 @@ class Scrape:
 
 def parsed(text: str) -> Scrape:
     """What an answer says, which must be what is named in the code."""
-    families = list(text_string_to_metric_families(text))
+    found = list(text_string_to_metric_families(text))
+    families = [family for family in found if not family.name.startswith("process_")]
+    assert len(families) < len(found)  # those of the client library are there, too
     for family in families:
         full = family.name + ("_total" if family.type == "counter" else "")
         spec = _BY_NAME[full]
@@ -234,9 +233,9 @@ def test_metrics_of_the_api_need_a_key_once_there_is_one(engine: Engine) -> None
 
 def test_the_standing_is_that_of_the_database(engine: Engine) -> None:
     """Lags, incidents and what waits for receivers, at the database's time."""
-    _fill(engine, policies=1)
+    fill(engine, policies=1)
     process = ProcessMetrics()
-    _standing(engine, process)
+    standing(engine, process)
 
     found = parsed(process.answer("")[0].decode())
 
@@ -251,9 +250,9 @@ def test_the_standing_is_that_of_the_database(engine: Engine) -> None:
 
 def test_a_thousand_policies_are_at_most_two_hundred_and_one(engine: Engine) -> None:
     """The latest of those without a name stands for them."""
-    _fill(engine, policies=1_000)
+    fill(engine, policies=1_000)
     process = ProcessMetrics()
-    _standing(engine, process)
+    standing(engine, process)
 
     found = parsed(process.answer("")[0].decode())
 
@@ -265,51 +264,13 @@ def test_a_database_that_is_away_takes_no_other_metric_along(engine: Engine) -> 
     """The answer says so, at once."""
     process = ProcessMetrics()
     away = open_engine(f"sqlite:////nowhere/{'x' * 8}/mirrorproof.db")
-    _standing(away, process)
+    standing(away, process)
 
     found = parsed(process.answer("")[0].decode())
     away.dispose()
 
     assert found.value("database_up") == 0
     assert {"mirrorproof_build_info"} <= told(found)
-
-
-def _standing(engine: Engine, process: ProcessMetrics) -> Standing:
-    evidence = tick_rules(VerifierSettings()).evidence
-    return Standing(engine, evidence, process, HandClock(), lambda _connection: NOW_US)
-
-
-def _fill(engine: Engine, policies: int) -> None:
-    """An open incident, a receiver with backlog, and policies that are settled up to 20 s ago."""
-    names = ["weather/forecast", *(f"weather/{number:04}" for number in range(policies - 1))]
-    records = [PolicyRecord(name, "{}", (HOST,)) for name in names[1:]]
-    opened = dict.fromkeys(("first_us", "last_us", "sequence", "updated_us"), 0)
-    words = dict.fromkeys(("counts", "summary", "cause", "advice", "examples"), "")
-    with writing(engine) as connection:
-        record_versions(connection, records, START_US)
-        connection.execute(
-            insert(settled_policy),
-            [{"policy": n, "settled_to_us": NOW_US - 20_000_000, "sizes": "[]"} for n in names],
-        )
-        connection.execute(
-            insert(incident).values(
-                policy="weather/forecast", kind="missing", severity="critical",
-                opened_us=NOW_US, **opened, **words,
-            )
-        )  # fmt: skip
-        connection.execute(
-            insert(alert_endpoint).values(
-                name="pager", origin="settings", form="slack", wants="{}", fingerprint="",
-                created_us=0, dead=3, disabled_us=NOW_US,
-            )
-        )  # fmt: skip
-        for event_id, state in (("a", "pending"), ("b", "repeating")):
-            connection.execute(
-                insert(alert_message).values(
-                    endpoint="pager", event_id=event_id, incident_id=1, event=json.dumps({}),
-                    created_us=NOW_US - 30_000_000, state=state, next_us=0,
-                )
-            )  # fmt: skip
 
 
 def test_all_of_one_process_is_in_one_answer(engine: Engine) -> None:
