@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy import make_url
 
 from collector.db.engine import open_engine
 from collector.db.migrate import upgrade
+from tests.databases import Databases, share_statements
 from tests.servers.choice import describe, start_kafka, start_postgres
 from tests.servers.kafka import KafkaBroker, MutualTls, Scram, Tls
 
@@ -28,6 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
         ours = name.startswith("MIRRORPROOF_") and not name.startswith("MIRRORPROOF_TEST_")
         if ours or name.startswith("PG"):
             del os.environ[name]
+    share_statements()
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -92,29 +93,31 @@ def kafka_mutual_tls(kafka: KafkaBroker) -> MutualTls:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[URL]:
-    """A PostgreSQL server: the URL of its maintenance database. Tests use `postgres_url`."""
-    with start_postgres(os.environ) as server:
-        yield make_url(server.url)
+def postgres_server() -> Iterator[Databases]:
+    """A PostgreSQL server, which makes databases. Tests use `postgres_url`."""
+    with start_postgres(os.environ) as server, Databases(make_url(server.url)) as databases:
+        yield databases
 
 
 @pytest.fixture
-def postgres_url(postgres_server: URL) -> Iterator[str]:
+def postgres_url(postgres_server: Databases) -> Iterator[str]:
     """An empty PostgreSQL database of the test's own."""
-    yield from _database(postgres_server)
+    with postgres_server.new() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
-def _postgres_template(postgres_server: URL) -> Iterator[str]:
-    for url in _database(postgres_server):
+def _postgres_template(postgres_server: Databases) -> Iterator[str]:
+    with postgres_server.new() as url:
         _migrate(url)
         yield make_url(url).database or ""
 
 
 @pytest.fixture
-def migrated_postgres_url(postgres_server: URL, _postgres_template: str) -> Iterator[str]:
+def migrated_postgres_url(postgres_server: Databases, _postgres_template: str) -> Iterator[str]:
     """A PostgreSQL database of the test's own with the newest schema, and no rows."""
-    yield from _database(postgres_server, _postgres_template)
+    with postgres_server.new(_postgres_template) as url:
+        yield url
 
 
 @pytest.fixture
@@ -155,24 +158,5 @@ def _migrate(url: str) -> None:
     engine = open_engine(url)
     try:
         upgrade(engine)
-    finally:
-        engine.dispose()
-
-
-def _database(server: URL, template: str = "template1") -> Iterator[str]:
-    """Creates a database, yields its URL, and drops it with whoever is still connected."""
-    name = f"test_{uuid.uuid4().hex[:16]}"
-    _execute(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    try:
-        yield server.set(database=name).render_as_string(hide_password=False)
-    finally:
-        _execute(server, f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-def _execute(server: URL, statement: str) -> None:
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
-            connection.execute(text(statement))
     finally:
         engine.dispose()

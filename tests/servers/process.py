@@ -19,6 +19,8 @@ _PR_SET_PDEATHSIG: Final = 1  # from <linux/prctl.h>
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _STOP_TIMEOUT_S: Final = 15.0
 _LOG_TAIL_BYTES: Final = 4000
+_SHARED_MEMORY: Final = Path("/dev/shm")
+_ROOM_BYTES: Final = 4 << 30
 
 
 class ServerError(RuntimeError):
@@ -96,11 +98,24 @@ def run(arguments: Sequence[str], *, user_id: int | None = None, cwd: Path | Non
 
 @contextlib.contextmanager
 def folder(name: str) -> Iterator[Path]:
-    """A new folder for a server's files, removed with all that is in it."""
+    """A new folder for a server's files, in memory if possible; removed with all that is in it."""
     with tempfile.TemporaryDirectory(
-        prefix=f"mirrorproof-{name}-", ignore_cleanup_errors=True
+        prefix=f"mirrorproof-{name}-", dir=_memory(), ignore_cleanup_errors=True
     ) as path:
         yield Path(path)
+
+
+def _memory() -> Path | None:
+    """A file system in memory with room, whose programs may run; None: there is none.
+
+    A database has a thousand files, which a disk takes four times as long to make and remove.
+    """
+    try:
+        found = os.statvfs(_SHARED_MEMORY)
+    except OSError:
+        return None
+    room = found.f_bavail * found.f_frsize >= _ROOM_BYTES and not found.f_flag & os.ST_NOEXEC
+    return _SHARED_MEMORY if room and os.access(_SHARED_MEMORY, os.W_OK) else None
 
 
 def free_ports(count: int) -> list[int]:
