@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.traits import Trait, outcome_traits
+from tests.examples import MANY
 from verifier.check.fast import Ordinary, ordinary
 from verifier.check.records import Kind, Record, to_line
 from verifier.pairing.episodes import episodes
@@ -43,7 +44,7 @@ def keys(draw: st.DrawFn) -> tuple[list[Record], list[Kind]]:
     return records, kinds
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=300 * MANY)
 @given(keys())
 def test_short_way_gives_what_judging_gives(key: tuple[list[Record], list[Kind]]) -> None:
     """Whenever a key is called ordinary, judging it in full says the same."""

@@ -14,6 +14,7 @@ from collector.formats.custom_json import JsonFormat
 from collector.formats.parse import LineParser, Quarantined
 from collector.records import AccessLog
 from tests.envoy_format import operators_of, values_of, write_json
+from tests.examples import MANY
 
 FORMAT: dict[str, Any] = {
     "at": "%START_TIME(%s.%3f)%",
@@ -168,7 +169,7 @@ OPERATORS = (
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=150, derandomize=True)
+@settings(max_examples=60 * MANY)
 @given(st.data())
 def test_a_line_is_read_as_it_was_written(data: st.DataObject) -> None:
     """Whatever clients put into it: JSON escapes."""

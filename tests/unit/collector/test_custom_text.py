@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 
 import pytest
@@ -14,6 +13,7 @@ from collector.formats.custom_text import TextFormat
 from collector.formats.known import ENVOY_TEXT, ISTIO_TEXT
 from collector.records import AccessLog
 from tests.envoy_format import operators_of, values_of, write_text
+from tests.examples import MANY
 
 PIPES = (
     "%START_TIME%|%REQ(:METHOD)%|%REQ(:PATH)%|%RESPONSE_CODE%|%REQ(USER-AGENT)%|"
@@ -34,8 +34,7 @@ OPERATORS = (
 LITERALS = (" ", '" "', '"', "|", "\t", '" ', ' "', ", ", " id=", "=", "-", "] [", "} {", ' ua="')
 TIMES = ("%START_TIME%", "%START_TIME(%s.%3f)%", "%START_TIME(%d/%b/%Y:%H:%M:%S %z)%",
          "%START_TIME(%s)%")  # fmt: skip
-MANY = int(os.environ.get("MIRRORPROOF_TEST_EXAMPLES", "1"))
-EXAMPLES = settings(deadline=None, max_examples=100 * MANY, derandomize=True)
+EXAMPLES = settings(max_examples=40 * MANY)
 
 
 def read(text: str, line: str) -> AccessLog:
@@ -73,7 +72,7 @@ def expected(text: str, values: list[str]) -> AccessLog:
     return log
 
 
-@settings(EXAMPLES, max_examples=250 * MANY)
+@settings(EXAMPLES, max_examples=120 * MANY)
 @given(st.data())
 def test_a_line_is_read_as_it_was_written_or_is_ambiguous(data: st.DataObject) -> None:
     """Of any format and any values, hostile ones too: never a wrong value."""

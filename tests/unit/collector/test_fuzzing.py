@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from re import _parser as parser  # its trees are the only way to see what an expression may do
 from typing import Any
@@ -15,10 +14,10 @@ from collector.envelopes.found import MAX_VALUE_BYTES
 from collector.formats import known
 from collector.formats.custom_text import TextFormat
 from tests import fuzzing
+from tests.examples import MANY
 from tests.unit.collector.test_custom_text import formats
 
-MANY = int(os.environ.get("MIRRORPROOF_TEST_EXAMPLES", "1"))
-EXAMPLES = settings(deadline=None, max_examples=300 * MANY, derandomize=True)
+EXAMPLES = settings(max_examples=120 * MANY)
 SEEDS = [seed for seed in dict.fromkeys(fuzzing.seeds()) if len(seed) < 20_000]
 NOISE = st.sampled_from(fuzzing.WORDS)
 

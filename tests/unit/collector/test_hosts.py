@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.hosts import HostTable, service_names, strip_port
+from tests.examples import MANY
 
 FORECAST = "forecast.weather.svc.cluster.local"
 
@@ -133,7 +134,7 @@ def test_names_that_strangers_choose_do_not_fill_memory() -> None:
     assert max(map(len, table._cache)) < 1000
 
 
-@settings(deadline=None, max_examples=200, derandomize=True)
+@settings(max_examples=100 * MANY)
 @given(st.text(max_size=40))
 def test_any_authority_resolves_to_the_same_twice(authority: str) -> None:
     """Cached or not."""

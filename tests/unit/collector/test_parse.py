@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from collector.formats.parse import MAX_LINE_CHARACTERS, Ignored, Quarantined, parse_line
 from collector.records import AccessLog
+from tests.examples import MANY
 
 DATA = Path(__file__).parents[2] / "data" / "lines"
 TEXT = (DATA / "envoy_text.log").read_text(encoding="utf-8").splitlines()[0]
@@ -96,14 +97,14 @@ def test_a_line_of_the_largest_size_is_still_read() -> None:
     assert isinstance(parse_line(line), AccessLog)
 
 
-@settings(deadline=None, max_examples=300, derandomize=True)
+@settings(max_examples=120 * MANY)
 @given(st.text(st.characters(), max_size=80), st.sampled_from(["", "[", "{", '{"start_time":']))
 def test_no_text_raises(text: str, start: str) -> None:
     """Also lone surrogates, NUL, and what begins like a format."""
     assert isinstance(parse_line(start + text), ENDS)
 
 
-@settings(deadline=None, max_examples=300, derandomize=True)
+@settings(max_examples=120 * MANY)
 @given(
     st.sampled_from([TEXT, JSON]),
     st.integers(0, 700),
@@ -124,7 +125,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300, derandomize=True)
+@settings(max_examples=120 * MANY)
 @given(st.dictionaries(st.sampled_from(sorted(json.loads(JSON))), JSON_VALUES, max_size=4))
 def test_no_json_value_raises(fields: dict[str, object]) -> None:
     """Of any type, in any key; what is read is within bounds."""

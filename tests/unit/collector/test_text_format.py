@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.formats.istio_text import looks_like_text, parse_text
+from tests.examples import MANY
 
 DATA = Path(__file__).parents[2] / "data" / "lines"
 ID = "46ce024f-97b3-4a45-8f73-2d4ef365608d"
@@ -197,7 +198,7 @@ def test_whether_a_line_claims_to_be_an_access_log(line: str, looks: bool) -> No
     assert looks_like_text(line) is looks
 
 
-@settings(deadline=None, max_examples=300, derandomize=True)
+@settings(max_examples=120 * MANY)
 @given(*[st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=12)] * 3)
 def test_header_values_without_quotes_are_read_back_exactly(
     forwarded: str, agent: str, request_id: str
@@ -214,7 +215,7 @@ def test_header_values_without_quotes_are_read_back_exactly(
         )
 
 
-@settings(deadline=None, max_examples=200, derandomize=True)
+@settings(max_examples=100 * MANY)
 @given(st.lists(st.sampled_from(['"', " ", "-", "x", '" "', "0", "|", "]"]), max_size=60))
 def test_no_arrangement_of_quotes_and_blanks_raises(pieces: list[str]) -> None:
     """Neither alone nor inside a line."""

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.formats.timestamps import parse_time
+from tests.examples import MANY
 
 SECOND = 1_795_360_302_000_000  # 2026-11-22T15:11:42Z
 
@@ -60,7 +61,7 @@ def test_anything_else_is_refused(text: str) -> None:
         parse_time(text)
 
 
-@settings(deadline=None, max_examples=200, derandomize=True)
+@settings(max_examples=100 * MANY)
 @given(st.integers(0, 4_000_000_000_000))
 def test_every_millisecond_is_read_exactly(milliseconds: int) -> None:
     """As Envoy writes it."""
@@ -70,7 +71,7 @@ def test_every_millisecond_is_read_exactly(milliseconds: int) -> None:
     assert parse_time(text) == milliseconds * 1000
 
 
-@settings(deadline=None, max_examples=200, derandomize=True)
+@settings(max_examples=100 * MANY)
 @given(st.text(max_size=30).map(lambda text: text + "Z"))
 def test_no_text_raises_anything_but_value_error(text: str) -> None:
     """The parser counts on it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.incident_month.model import Traffic
@@ -188,7 +188,6 @@ def test_a_kind_that_is_switched_off_ends_what_it_told() -> None:
     assert story.ended.ended is Ended.DISABLED
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 2)), max_size=60))
 def test_notifications_come_in_order_whatever_happens(steps: list[tuple[int, int]]) -> None:
     """First, then grew or still there, then resolved; and the state survives being stored."""

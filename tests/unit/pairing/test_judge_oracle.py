@@ -9,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from collector.traits import Trait
+from tests.examples import MANY
 from tests.factories import (
     MIRROR_POD,
     arrival,
@@ -26,7 +27,7 @@ from verifier.pairing.episodes import episodes, first_request_us
 from verifier.pairing.judge import judge
 from verifier.pairing.lines import Judgement, Line, Reason, Terms, Verdict
 
-SETTINGS = settings(deadline=None, max_examples=400, derandomize=True)
+SETTINGS = settings(max_examples=150 * MANY)
 OUTCOMES = st.sampled_from(
     [(200, ""), (200, ""), (503, ""), (503, "URX"), (503, "UF"), (0, "DC"), (404, ""), (101, "")]
 )

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import MANY
 from tests.factories import arrival, attempt, client, leaking, mirror, shadow, terms
 from verifier.pairing.judge import judge
 from verifier.pairing.lines import Line, Verdict
 
-SETTINGS = settings(deadline=None, max_examples=200, derandomize=True)
+SETTINGS = settings(max_examples=100 * MANY)
 
 
 @dataclass

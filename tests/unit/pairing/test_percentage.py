@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import MANY
 from verifier.pairing.percentage import CHECK_ERROR, judge_percentage, tail, wilson_interval
 
 
@@ -23,7 +24,7 @@ def exact_tail(successes: int, trials: int, share: Fraction) -> Fraction:
     )
 
 
-@settings(deadline=None, max_examples=150, derandomize=True)
+@settings(max_examples=60 * MANY)
 @given(st.data())
 def test_the_tail_is_the_exact_binomial_sum(data: st.DataObject) -> None:
     """To ten digits, for any share that Istio can express."""

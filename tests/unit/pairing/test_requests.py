@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import MANY
 from tests.factories import attempt, client
 from tests.unit.pairing.oracle import fewest_chains
 from verifier.pairing.lines import Line
@@ -231,14 +232,14 @@ ATTEMPTS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=300, derandomize=True)
+@settings(max_examples=120 * MANY)
 @given(ATTEMPTS)
 def test_folding_is_the_best_there_is(attempts: list[Line]) -> None:
     """As few requests as any way of chaining the attempts gives."""
     assert folded(*attempts) == fewest_chains(attempts, HORIZON_US)
 
 
-@settings(deadline=None, max_examples=200, derandomize=True)
+@settings(max_examples=100 * MANY)
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.randoms(use_true_random=False))
 def test_numbered_attempts_of_real_requests_fold_to_those_requests(tries, random) -> None:
     """A page that calls at once, each call with its own retries, every attempt numbered."""
@@ -254,7 +255,7 @@ def test_numbered_attempts_of_real_requests_fold_to_those_requests(tries, random
     assert (found.firm, found.further) == (len(tries), 0)
 
 
-@settings(deadline=None, max_examples=100, derandomize=True)
+@settings(max_examples=60 * MANY)
 @given(ATTEMPTS)
 def test_the_order_of_attempts_changes_nothing(attempts: list[Line]) -> None:
     """Kafka does not keep the order across partitions."""

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector.errors import UsageError
+from tests.examples import MANY
 from verifier.policies.documents import MAX_BYTES
 from verifier.policies.lint import lint
 from verifier.policies.read import read_policies
@@ -119,7 +120,7 @@ def _only_usage_errors(text: str, path: Path) -> None:
     PodVersions(policies)
 
 
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+FUZZ = settings(max_examples=60 * MANY, suppress_health_check=list(HealthCheck))
 _LINES = SEED.splitlines()
 _VALUES = st.one_of(
     st.none(),

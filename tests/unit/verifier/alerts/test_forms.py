@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from tests.events import OPENED_US, make_event, make_example, resolved
+from tests.examples import MANY
 from verifier.alerts.exchange import Reply, Request
 from verifier.alerts.forms import HTTP_FORMS, alertmanager, pagerduty, slack, standard, teams
 from verifier.alerts.forms.form import About, Address
@@ -69,7 +70,7 @@ def test_the_largest_event_stays_below_the_limit(form: str) -> None:
     assert json.loads(sent)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30 * MANY)
 @given(st.text(max_size=300), st.sampled_from(sorted(HTTP_FORMS)))
 def test_any_text_can_be_sent(text: str, form: str) -> None:
     """No character breaks a form."""
