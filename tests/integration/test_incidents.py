@@ -106,7 +106,7 @@ def test_late_copies_take_an_incident_back(world: Watched) -> None:
 
     world.run(60)
     world.run(180, change=hold)
-    assert of_policy(world) == [("mirror_silent", "first")]
+    assert of_policy(world) == [("missing", "first")]
 
     world.write(held, partition=1)
     world.run(10)
@@ -154,7 +154,7 @@ def test_a_silence_holds_back_what_it_covers_and_its_end_tells(world: Watched) -
 
     world.run(60, change=uncopied)
 
-    assert of_policy(world) == [("mirror_silent", "first")]
+    assert of_policy(world) == [("missing", "first")]
 
 
 def test_what_the_policy_does_not_ask_for_is_not_told(engine: Engine) -> None:
