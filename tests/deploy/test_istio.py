@@ -1,4 +1,4 @@
-"""The files for Istio: formats, policies and filters as the product, and a real Envoy, take them."""
+"""The files for Istio: formats, policies and filters as the product and a real Envoy take them."""
 
 from __future__ import annotations
 
