@@ -6,7 +6,7 @@ Source: Istio API networking.istio.io (v1alpha3, v1beta1 and v1 have the same fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -37,7 +37,7 @@ class Context(msgspec.Struct):
 
     subsets: SubsetTable
     namespaces: frozenset[str]
-    delegates: Mapping[str, Node]
+    delegates: dict[str, Node]
     strict: bool = True
 
 

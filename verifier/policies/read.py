@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from collector.errors import UsageError
 from verifier.policies import gateway_api, istio
 from verifier.policies.documents import MAX_BYTES, parse_documents
@@ -81,17 +83,67 @@ def policies_of(
     found: dict[str, Policy] = {}
     for document, kind in kinds:
         for policy in _policies(document, kind, context):
-            before = found.setdefault(policy.name, policy)
-            if before is not policy and not _same(before, policy):
-                raise UsageError(
-                    f"{policy.source}: policy {policy.name} differs from that of {before.source}"
-                )
+            _put(found, policy)
     if not found:
         raise UsageError(
             f"{source}: no policy inside: needs a VirtualService with http routes, an HTTPRoute "
             "or a list of policies"
         )
     return tuple(found.values())
+
+
+class Apart(msgspec.Struct, frozen=True):
+    """What `policies_apart` found.
+
+    Attributes:
+        policies: Of all resources that can be read.
+        refused: By `KIND NAMESPACE/NAME`, why the others cannot.
+    """
+
+    policies: tuple[Policy, ...]
+    refused: dict[str, str]
+
+
+def policies_apart(documents: Sequence[Node]) -> Apart:
+    """The policies of resources of which each stands for itself, as those of a cluster.
+
+    One that is wrong keeps no other from being read; there may be none at all. Unknown subsets are
+    remarks, not errors. Of two that declare one policy in different ways the first counts.
+
+    Args:
+        documents: Resources with a name; no lists, no short forms.
+    """
+    named = [("/".join(istio.resource_name(document)), document) for document in documents]
+    namespaces = frozenset(name.partition("/")[0] for name, _ in named)
+    context = istio.Context(SubsetTable(), namespaces, {}, strict=False)
+    found: dict[str, Policy] = {}
+    refused: dict[str, str] = {}
+    kinds: list[tuple[Node, str, str]] = []
+    for name, document in named:
+        title = f"{document.get('kind').text()} {name}"
+        try:
+            kind = _kind(document)
+            _learn(document, kind, context)
+            kinds.append((document, kind, title))
+        except UsageError as error:
+            refused[title] = str(error)
+    for document, kind, title in kinds:
+        try:
+            for policy in _policies(document, kind, context):
+                _put(found, policy)
+        except UsageError as error:
+            refused[title] = str(error)
+            found = {name: one for name, one in found.items() if one.resource != title}
+    return Apart(tuple(found.values()), refused)
+
+
+def _put(found: dict[str, Policy], policy: Policy) -> None:
+    """Adds a policy. Raises UsageError: another one of this name says something else."""
+    before = found.setdefault(policy.name, policy)
+    if before is not policy and not _same(before, policy):
+        raise UsageError(
+            f"{policy.source}: policy {policy.name} differs from that of {before.source}"
+        )
 
 
 def _same(one: Policy, two: Policy) -> bool:
@@ -159,17 +211,20 @@ def _context(kinds: Sequence[tuple[Node, str]]) -> istio.Context:
     resources = [document for document, kind in kinds if kind not in ("", "policies")]
     namespaces = frozenset(istio.resource_name(document)[0] for document in resources)
     context = istio.Context(SubsetTable(), namespaces, {})
-    delegates = {}
     for document, kind in kinds:
-        spec = document.get("spec")
-        if kind == "DestinationRule":
-            namespace, _ = istio.resource_name(document)
-            host, subsets = read_destination_rule(spec, namespace, namespaces)
-            context.subsets.declare(host, subsets)
-        elif kind == "VirtualService" and not spec.get("hosts").items():
-            delegates["/".join(istio.resource_name(document))] = spec
-    context.delegates = delegates
+        _learn(document, kind, context)
     return context
+
+
+def _learn(document: Node, kind: str, context: istio.Context) -> None:
+    """Adds what a resource says about others."""
+    spec = document.get("spec")
+    if kind == "DestinationRule":
+        namespace, _ = istio.resource_name(document)
+        host, subsets = read_destination_rule(spec, namespace, context.namespaces)
+        context.subsets.declare(host, subsets)
+    elif kind == "VirtualService" and not spec.get("hosts").items():
+        context.delegates["/".join(istio.resource_name(document))] = spec
 
 
 def _policies(document: Node, kind: str, context: istio.Context) -> list[Policy]:

@@ -13,7 +13,7 @@ from verifier.policies.node import Node, shown
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(us|ms|s|m|h)")
 _UNITS_US: Final = {"us": 1, "ms": 1000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
 _MAX_US: Final = 24 * _UNITS_US["h"]
-_ANNOTATION: Final = "mirrorproof/"
+ANNOTATION: Final = "mirrorproof/"
 _TIMES: Final = ("horizon", "grace", "change_grace")
 _SPANS: Final = ("for", "clear", "repeat")
 _KINDS: Final = tuple(kind.value for kind in POLICY_KINDS)
@@ -81,15 +81,15 @@ def annotated_rules(document: Node) -> Rules:
     """
     notes = document.get("metadata").get("annotations")
     own = {
-        name.removeprefix(_ANNOTATION): field
+        name.removeprefix(ANNOTATION): field
         for name, field in notes.fields().items()
-        if name.startswith(_ANNOTATION)
+        if name.startswith(ANNOTATION)
     }
     fields = {name.replace("-", "_"): field.value for name, field in own.items()}
     if "tolerance" in fields:
         # Annotations are always text.
         fields["tolerance"] = _number(fields["tolerance"])
-    return read_rules(Node(fields, notes.source, f"{notes.path}[{_ANNOTATION}*]"))
+    return read_rules(Node(fields, notes.source, f"{notes.path}[{ANNOTATION}*]"))
 
 
 def _number(value: object) -> object:

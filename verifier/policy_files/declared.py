@@ -21,14 +21,17 @@ from verifier.policies.model import Policy
 from verifier.policies.stored import to_record
 
 _PREFIX: Final = "policies of "
+CLUSTER: Final = f"{_PREFIX}the cluster"
+"""Not a path: those are absolute."""
 
 
 class Declared(msgspec.Struct):
-    """What is known of a set of policy files.
+    """What is known of a set of policy files, or of the cluster.
 
     Attributes:
         names: The policies that they declared last.
-        trouble: Why they cannot be read now; empty: they can. What they declared last holds.
+        trouble: Why they cannot be read now, or not all; empty: they can. What they declared last
+            holds.
     """
 
     names: list[str] = []
@@ -58,23 +61,32 @@ def declare(
     key = _key(paths)
     names = {policy.name for policy in policies}
     known = dict(_all(connection))
-    elsewhere = {name for other, found in known.items() if other != key for name in found.names}
+    elsewhere = names_besides(connection, key)
     ended = sorted(set(known.get(key, Declared()).names) - names - elsewhere)
     end_versions(connection, ended, now_us)
     recorded = record_versions(connection, [to_record(one) for one in policies], now_us)
-    _save(connection, key, Declared(sorted(names)))
+    save(connection, key, Declared(sorted(names)))
     return Changes(recorded, ended)
 
 
 def note_trouble(connection: Connection, paths: Sequence[Path], words: str) -> None:
     """Notes why files cannot be read, for every process; empty words: they can."""
     key = _key(paths)
-    known = dict(_all(connection)).get(key, Declared())
-    _save(connection, key, Declared(known.names, words))
+    save(connection, key, Declared(declared(connection, key).names, words))
+
+
+def declared(connection: Connection, key: str) -> Declared:
+    """What is known of a set of files, or of the cluster."""
+    return dict(_all(connection)).get(key, Declared())
+
+
+def names_besides(connection: Connection, key: str) -> set[str]:
+    """The policies that other sets of files, or the cluster, declared last."""
+    return {name for other, found in _all(connection) if other != key for name in found.names}
 
 
 def troubles(connection: Connection) -> list[str]:
-    """What is wrong with policy files, one line each."""
+    """What is wrong with policy files and with those of the cluster, one line each."""
     return [found.trouble for _, found in _all(connection) if found.trouble]
 
 
@@ -88,7 +100,8 @@ def _all(connection: Connection) -> Iterator[tuple[str, Declared]]:
         yield row.key, msgspec.json.decode(row.value, type=Declared)
 
 
-def _save(connection: Connection, key: str, found: Declared) -> None:
+def save(connection: Connection, key: str, found: Declared) -> None:
+    """Keeps what is known of a set of files, or of the cluster."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     value = msgspec.json.encode(found).decode()
     connection.execute(

@@ -22,16 +22,18 @@ from collector.errors import Fenced
 from verifier.tables import verifier_lease
 
 NAME: Final = "settle"
+"""Of the right to settle; other rights have other names and leases."""
 
 DatabaseClock = Callable[[Connection], int]
 """Tells the time of the database, µs since the epoch."""
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """The right to settle, until it expires or somebody else took it over."""
+    """A right, until it expires or somebody else took it over."""
 
     owner: str
     epoch: int
+    name: str = NAME
 
 
 def database_now_us(connection: Connection) -> int:
@@ -81,10 +83,10 @@ class Standby:
         return now_s - self._since_s > self._ttl_us / 1e6
 
 
-def look(connection: Connection) -> Seen | None:
+def look(connection: Connection, name: str = NAME) -> Seen | None:
     """The lease as it is; None: nobody ever had it."""
     c = verifier_lease.c
-    query = select(c.owner, c.epoch, c.expires_us).where(c.name == NAME)
+    query = select(c.owner, c.epoch, c.expires_us).where(c.name == name)
     row = connection.execute(query).one_or_none()
     return None if row is None else Seen(*row)
 
@@ -95,7 +97,12 @@ def is_due(seen: Seen, owner: str, now_us: int) -> bool:
 
 
 def take(
-    connection: Connection, owner: str, now_us: int, ttl_us: int, silent: Seen | None = None
+    connection: Connection,
+    owner: str,
+    now_us: int,
+    ttl_us: int,
+    silent: Seen | None = None,
+    name: str = NAME,
 ) -> Lease | None:
     """Takes the lease when it is free, expired, ours or silent; None when another one has it.
 
@@ -105,27 +112,28 @@ def take(
         now_us: The database's clock.
         ttl_us: How long it holds without being renewed.
         silent: The lease of somebody who is silent: it is taken if it is still the same.
+        name: Which right.
     """
     c = verifier_lease.c
-    if look(connection) is None:
+    if look(connection, name) is None:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        values = {"name": NAME, "owner": "", "epoch": 0, "expires_us": 0}
+        values = {"name": name, "owner": "", "epoch": 0, "expires_us": 0}
         statement = dialect.insert(verifier_lease).values(values)
         connection.execute(statement.on_conflict_do_nothing())
     due = (c.expires_us < now_us) | (c.owner == owner)
     if silent is not None:
         due |= (c.epoch == silent.epoch) & (c.expires_us == silent.expires_us)
     # A settling transaction has the row locked: who asks meanwhile does not wait for its end.
-    free = select(c.epoch).where(c.name == NAME, due).with_for_update(skip_locked=True)
+    free = select(c.epoch).where(c.name == name, due).with_for_update(skip_locked=True)
     epoch = connection.scalar(free)
     if epoch is None:
         return None
     connection.execute(
         update(verifier_lease)
-        .where(c.name == NAME)
+        .where(c.name == name)
         .values(owner=owner, epoch=epoch + 1, expires_us=now_us + ttl_us)
     )
-    return Lease(owner, epoch + 1)
+    return Lease(owner, epoch + 1, name)
 
 
 def renew(connection: Connection, lease: Lease, now_us: int, ttl_us: int) -> None:
@@ -137,7 +145,7 @@ def renew(connection: Connection, lease: Lease, now_us: int, ttl_us: int) -> Non
     done = connection.execute(
         update(verifier_lease)
         .where(
-            verifier_lease.c.name == NAME,
+            verifier_lease.c.name == lease.name,
             verifier_lease.c.owner == lease.owner,
             verifier_lease.c.epoch == lease.epoch,
         )
@@ -151,6 +159,6 @@ def give_back(connection: Connection, lease: Lease) -> None:
     """Lets the next one take over at once. Does nothing when one already did."""
     connection.execute(
         update(verifier_lease)
-        .where(verifier_lease.c.name == NAME, verifier_lease.c.epoch == lease.epoch)
+        .where(verifier_lease.c.name == lease.name, verifier_lease.c.epoch == lease.epoch)
         .values(expires_us=0)
     )
