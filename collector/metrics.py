@@ -113,7 +113,7 @@ LAST_SUCCESS: Final = Spec(
     Kind.GAUGE,
     Place.LOOPS,
     "When lines were last written (write), due windows settled (settle), a message accepted "
-    "(deliver), by this process; unix time",
+    "(deliver), the cluster's policies compared (watch), by this process; unix time",
     ("stage",),
 )
 
@@ -206,6 +206,27 @@ ALERT_ATTEMPTS: Final = Spec(
     Place.VERIFIER,
     "Attempts to send a message: delivered, retry, throttled, refused, gone, interrupted",
     ("endpoint", "outcome"),
+)
+
+CLUSTER_OBJECTS: Final = Spec(
+    "cluster_objects",
+    Kind.GAUGE,
+    Place.VERIFIER,
+    "Objects of the cluster that are followed; lacks where another replica follows them",
+    ("kind",),
+)
+CLUSTER_REFUSED: Final = Spec(
+    "cluster_refused",
+    Kind.GAUGE,
+    Place.VERIFIER,
+    "Objects of the cluster that cannot be read as policies; `policy list` says why",
+)
+CLUSTER_FAILURES: Final = Spec(
+    "cluster_failures_total",
+    Kind.COUNTER,
+    Place.VERIFIER,
+    "Lists and watches of the cluster's API server that failed, also those that expired",
+    ("kind",),
 )
 
 DATABASE_UP: Final = Spec(

@@ -21,8 +21,8 @@ from collector.db.tables import metadata, setting
 for _module in ("kept", "sign_tables"):
     import_module(f"collector.db.{_module}")  # have tables, too
 if find_spec("verifier") and find_spec("verifier.tables"):
-    for package in ("verifier", "verifier.alerts", "verifier.api", "verifier.incidents"):
-        import_module(f"{package}.tables")  # their tables live on the same metadata
+    for package in ("", ".alerts", ".api", ".cluster", ".incidents"):
+        import_module(f"verifier{package}.tables")  # their tables live on the same metadata
 
 _LOCK_KEY: Final = 6_013_742_281
 """Names our advisory lock; any number that nobody else in this database uses."""

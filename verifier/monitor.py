@@ -17,6 +17,7 @@ from collector.service.health_server import serving
 from collector.service.process import ProcessMetrics
 from collector.settings import VerifierSettings
 from verifier.alerts.outcome import Outcome
+from verifier.cluster.tally import ClusterTally
 from verifier.settle.record import Settled
 from verifier.settle.tick import Ticked
 
@@ -48,6 +49,7 @@ class Monitor(Collector):
         self._ticks: Final = metrics.TICK.histogram(registry)
         self._attempts: Final = metrics.ALERT_ATTEMPTS.counter(registry)
         self.health: Final = Health(self._clock, settings.hang_s, "no round of settling ended yet")
+        self.cluster: Final = ClusterTally(process, self._clock)
         registry.register(self)
         process.watch("verifier", self.health)
         process.watch_stage("settle", lambda: self._settled_us)

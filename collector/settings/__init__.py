@@ -20,6 +20,7 @@ from collector.errors import UsageError
 from collector.redact import Treatment
 from collector.settings.alerts import AlertsSettings
 from collector.settings.api import ApiSettings as ApiSettings
+from collector.settings.cluster import ClusterSettings as ClusterSettings
 from collector.settings.forms import (
     Brokers,
     DatabaseUrl,
@@ -268,3 +269,4 @@ class Settings(BaseSettings):
     api: ApiSettings = Field(default_factory=ApiSettings)
     alerts: AlertsSettings = Field(default_factory=AlertsSettings)
     incidents: IncidentSettings = Field(default_factory=IncidentSettings)
+    cluster: ClusterSettings = Field(default_factory=ClusterSettings)

@@ -50,6 +50,7 @@ def test_migrations_make_the_tables_that_the_code_knows(engine: Engine) -> None:
     """Nothing is missing and nothing is left over."""
     import verifier.alerts.tables
     import verifier.api.tables
+    import verifier.cluster.tables
     import verifier.incidents.tables
     import verifier.tables  # noqa: F401 - their tables are on the same metadata
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from verifier.cli import from_cluster
 from verifier.cli.collect import ConfigOption, DatabaseOption
 from verifier.cli.database import existing_database
 
@@ -79,6 +80,7 @@ def register(app: typer.Typer) -> None:
     policy.command("record", help=_RECORD_HELP)(record_command)
     policy.command("list", help=_LIST_HELP)(list_command)
     policy.command("markers", help=_MARKERS_HELP)(markers_command)
+    from_cluster.register(policy)
     app.add_typer(policy, name="policy")
 
 
@@ -109,7 +111,7 @@ def lint_command(
         typer.echo(json.dumps(document, ensure_ascii=False))
     else:
         for policy in policies:
-            typer.echo(_summary(policy))
+            typer.echo(summary(policy))
         for one in found:
             typer.echo(f"{one.severity}: {one.where}: {one.message}; {one.advice} [{one.code}]")
     if any(problem.severity == "error" for problem in found):
@@ -206,7 +208,7 @@ def list_command(
     with existing_database(database_url, config) as engine, reading(engine) as connection:
         versions, wrong = recorded(connection), troubles(connection)
     for words in wrong:
-        typer.echo(f"policy files are not read, what they said before holds: {words}", err=True)
+        typer.echo(f"not all is read, what was said before holds: {words}", err=True)
     for one in versions:
         begin, end = _time(one.valid_from_us), _time(one.valid_to_us)
         if as_json:
@@ -222,7 +224,7 @@ def list_command(
                 typer.echo("  not in force yet: not every live collector watches it")
             elif one.stored_from_us is not None:
                 typer.echo(f"  lines of its hosts are stored from {iso_time(one.stored_from_us)}")
-            typer.echo(f"  {_summary(one.policy)}")
+            typer.echo(f"  {summary(one.policy)}")
 
 
 def _time(time_us: int | None) -> str | None:
@@ -231,7 +233,7 @@ def _time(time_us: int | None) -> str | None:
     return None if time_us is None else iso_time(time_us)
 
 
-def _summary(policy: Policy) -> str:
+def summary(policy: Policy) -> str:
     """One line for a policy."""
     live = ", ".join(_name(weighted.destination) for weighted in policy.live)
     mirrors = ", ".join(f"{_name(m.destination)} {m.percent:g} %" for m in policy.mirrors)

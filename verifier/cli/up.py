@@ -21,12 +21,16 @@ from verifier.cli.serve import ListenOption
 from verifier.cli.verify import (
     JsonOption,
     PolicyOption,
+    cluster_part,
     make_deliverer,
     prepared_database,
     revision_printer,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Event
+
     from collector.settings import Settings
 
 _UP_HELP: Final = """Collects, verifies and answers in one process, on SQLite by default.
@@ -104,11 +108,12 @@ def _run(settings: Settings, policy: list[Path] | None, *, migrate: bool, as_jso
         alerts = make_deliverer(settings, engine, monitor)
         server = Server(make_services(settings, engine), process)
         typer.echo(f"mirrorproof shows what it finds at {server.url}", err=True)
-        parts = {
+        parts: dict[str, Callable[[Event], object]] = {
             "collector": collector.run,
             "verifier": verifier.run,
             "alerts": alerts.run,
             "api": server.run,
+            **cluster_part(settings, engine, monitor),
         }
         with monitor.serving():
             run_together(parts, stop)

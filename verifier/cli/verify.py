@@ -20,6 +20,8 @@ from verifier.cli.collect import (
 )
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from sqlalchemy import Engine
 
     from collector.settings import Settings
@@ -155,6 +157,17 @@ def make_deliverer(settings: Settings, engine: Engine, monitor: Monitor) -> Deli
     return found
 
 
+def cluster_part(
+    settings: Settings, engine: Engine, monitor: Monitor
+) -> dict[str, Callable[[Event], object]]:
+    """What keeps up with the cluster, where the settings say so, as a part of the process."""
+    if not settings.cluster.enabled:
+        return {}
+    from verifier.cluster.app import build
+
+    return {"cluster": build(settings, engine, monitor).run}
+
+
 def verify(
     policy: PolicyOption = None,
     once: Annotated[
@@ -182,6 +195,7 @@ def verify(
         monitor = Monitor(settings.verifier, process)
         verifier = build(settings, engine, on_settled=printer, monitor=monitor)
         deliverer = make_deliverer(settings, engine, monitor)
+        parts = {"verifier": verifier.run, "alerts": deliverer.run}
         if once:
             verifier.settle_due()
             if not as_json:
@@ -191,7 +205,7 @@ def verify(
             if policy:
                 watched.start(settings, policy, stop)
             with monitor.serving():
-                run_together({"verifier": verifier.run, "alerts": deliverer.run}, stop)
+                run_together(parts | cluster_part(settings, engine, monitor), stop)
     finally:
         engine.dispose()
 
