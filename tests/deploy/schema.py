@@ -25,6 +25,7 @@ OF_THE_CHART: Final = frozenset(
         *("database.url", "database.url_file", "collector.owner", "collector.health_listen"),
         *("collector.access_log_format_file", "verifier.health_listen", "api.listen"),
         *("alerts.endpoints", "alerts.key", "alerts.key_file", "log.format"),
+        *("cluster.enabled", "cluster.namespaces", "cluster.kubeconfig", "cluster.context"),
     }
 )
 """Settings that the chart makes of values of its own, or that are each pod's."""

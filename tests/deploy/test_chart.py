@@ -60,7 +60,7 @@ def test_every_pod_is_restricted(name: str) -> None:
         allowed = {"configMap", "emptyDir", "secret", "projected"}
         assert {next(iter(set(v) - {"name"})) for v in spec["volumes"]} <= allowed
         mounted = spec["automountServiceAccountToken"]
-        needs_it = part == "collector" and name in _FROM_CLUSTER
+        needs_it = part == "verifier" and name in _FROM_CLUSTER
         assert mounted is needs_it, part
         assert {"requests", "limits"} <= set(container["resources"])
 

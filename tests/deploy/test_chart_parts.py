@@ -163,7 +163,7 @@ def test_more_may_be_reached_where_values_need_it() -> None:
     assert egress(render(ALERTS), "verifier") == {53, 5432, 443}
     assert egress(render(SEALING), "verifier") == {53, 5432, 443}
     assert egress(render(OIDC), "api") == {53, 5432, 443}
-    assert egress(render(FROM_CLUSTER), "collector") == {53, 5432, 9092, 443, 6443}
+    assert egress(render(FROM_CLUSTER), "verifier") == {53, 5432, 443, 6443}
 
 
 def test_peers_of_network_policies_can_be_named() -> None:
@@ -195,22 +195,19 @@ def test_who_comes_in_is_named() -> None:
 
 
 def test_rights_in_the_cluster_are_those_of_reading_policies() -> None:
-    """Without reading policies there are none; with it, get, list and watch of three kinds."""
+    """Without reading policies there are none; with it, those that the runbook lists."""
     assert not {"Role", "ClusterRole"} & kinds(render())
     objects = render(FROM_CLUSTER)
     (role,) = [one for one in objects if one["kind"] == "ClusterRole"]
     (binding,) = [one for one in objects if one["kind"] == "ClusterRoleBinding"]
 
-    assert role["rules"] == [
-        {
-            "apiGroups": ["networking.istio.io"],
-            "resources": ["virtualservices", "destinationrules"],
-            "verbs": ["get", "list", "watch"],
-        },
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
-    ]
+    text = (CHART.parent / "README.md").read_text().partition("## Rights in the cluster")[2]
+    assert role["rules"] == yaml.safe_load(text.split("```")[1].removeprefix("yaml"))["rules"]
+    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
+    without = render(FROM_CLUSTER, nested(settings__cluster__pods=False))
+    assert "pods" not in json.dumps([one for one in without if one["kind"] == "ClusterRole"])
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
-    assert binding["subjects"][0]["name"] == pod(objects, "collector")["spec"]["serviceAccountName"]
+    assert binding["subjects"][0]["name"] == pod(objects, "verifier")["spec"]["serviceAccountName"]
 
 
 def test_rights_may_be_those_of_some_namespaces() -> None:
@@ -219,6 +216,7 @@ def test_rights_may_be_those_of_some_namespaces() -> None:
     roles = [one for one in objects if one["kind"] in ("Role", "RoleBinding")]
 
     assert "ClusterRole" not in kinds(objects)
+    assert environment(objects, "verifier")["MIRRORPROOF_CLUSTER__NAMESPACES"] == "weather,shop"
     assert [one["metadata"]["namespace"] for one in roles] == ["weather"] * 2 + ["shop"] * 2
     assert {one["subjects"][0]["namespace"] for one in roles if "subjects" in one} == {
         "mirrorproof"

@@ -146,6 +146,14 @@ spec:
 - name: MIRRORPROOF_ALERTS__ENDPOINTS
   value: {{ include "mirrorproof.endpoints" $ | quote }}
 {{- end }}
+{{- if and (has "cluster" .with) $.Values.policies.fromCluster.enabled }}
+- name: MIRRORPROOF_CLUSTER__ENABLED
+  value: "true"
+{{- with $.Values.policies.fromCluster.namespaces }}
+- name: MIRRORPROOF_CLUSTER__NAMESPACES
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- end }}
 {{- if and (has "sealing" .with) $.Values.alerts.sealing.existingSecret }}
 - name: MIRRORPROOF_ALERTS__KEY_FILE
   value: /etc/mirrorproof/sealing/key
