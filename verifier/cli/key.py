@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from collector.errors import UsageError
 from verifier.api.scopes import Scope
 from verifier.cli.collect import ConfigOption, DatabaseOption
 from verifier.cli.database import existing_database
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from verifier.api.keys import Key
 
 _HELP: Final = "Makes, lists and revokes the keys of the query API."
 _CREATE_HELP: Final = """Makes a key, and shows it this once: only its digest is stored.
 
 Scopes: read (statements, windows, incidents, findings without their lines), raw (also lines), admin
-(all, and changes). The first key shuts the API for everybody who has none.
+(all, and changes). The first key shuts the API for everybody who has none. With --to the key is
+written into a new file instead; where the file holds a valid key with these scopes nothing is done.
 
 Exit status: 0 done, 2 wrong usage or database.
 
@@ -27,6 +33,8 @@ Exit status: 0 done, 2 wrong usage or database.
   mirrorproof key create grafana
 
   mirrorproof key create auditor --scope raw --expires 90d
+
+  mirrorproof key create prometheus --to /run/keys/prometheus
 """
 _LIST_HELP: Final = """Shows all keys by their public beginnings.
 
@@ -60,6 +68,9 @@ def create_command(
     expires: Annotated[
         str | None, typer.Option(metavar="90d", help="When it ends. Default: never")
     ] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it there, for the file's owner only.")
+    ] = None,
     as_json: JsonOption = False,
     database_url: DatabaseOption = None,
     config: ConfigOption = None,
@@ -71,13 +82,47 @@ def create_command(
     from verifier.times import read_duration
 
     life_us = None if expires is None else read_duration("--expires", expires)
+    scopes = set(scope or [Scope.READ])
     with existing_database(database_url, config) as engine, writing(engine) as connection:
         now_us = database_now_us(connection)
+        if to is not None and _holds_key(connection, to, scopes, now_us):
+            typer.echo(f"{to} holds a valid key", err=True)
+            return
         expires_us = None if life_us is None else now_us + life_us
-        scopes = set(scope or [Scope.READ])
         whole, made = keys.create(connection, name, scopes, now_us, expires_us)
+        if to is not None:
+            _write_new(to, whole)  # before the key is stored: what nobody has opens nothing
+    _tell(whole, made, to, as_json=as_json)
+
+
+def _holds_key(connection: Connection, file: Path, scopes: set[Scope], now_us: int) -> bool:
+    """Whether a file has a valid key with these scopes. Raises UsageError: it has another text."""
+    from collector.settings.forms import read_secret
+    from verifier.api import keys
+
+    if not file.exists():
+        return False
+    found = keys.find(connection, read_secret(None, file, "--to") or "", now_us)
+    if found is None or not scopes <= found.scopes:
+        raise UsageError(f"--to: {file} holds no valid key with these scopes; remove the file")
+    return True
+
+
+def _write_new(file: Path, whole: str) -> None:
+    """Writes a key to a new file that only its owner can read. Raises UsageError."""
+    try:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+            opened.write(f"{whole}\n")
+    except OSError as error:
+        raise UsageError(f"--to: cannot write {file}: {error.strerror}") from error
+
+
+def _tell(whole: str, made: Key, to: Path | None, *, as_json: bool) -> None:
+    """Shows a new key, or where it was written."""
     if as_json:
-        typer.echo(json.dumps({"key": whole} | _to_json(made)))
+        typer.echo(json.dumps(({"key": whole} if to is None else {}) | _to_json(made)))
+    elif to is not None:
+        typer.echo(f"{made.prefix} is in {to}", err=True)
     else:
         typer.echo("this key is shown once; send it as Authorization: Bearer …", err=True)
         typer.echo(whole)
