@@ -41,6 +41,7 @@ _COMMANDS: Final = (
     "key",
     "collect",
     "maintain",
+    "healthcheck",
     "demo",
 )
 
