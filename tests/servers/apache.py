@@ -66,7 +66,7 @@ class ApacheNode:
             ServerError: It does not start.
         """
         command = Command(
-            arguments=[*_JAVA, "-cp", f"{_jars()}/*", "kafka.Kafka", str(self.properties)],
+            arguments=[*_JAVA, "-cp", f"{jars()}/*", "kafka.Kafka", str(self.properties)],
             log=self.home / "kafka.log",
             stop_signal=stop_signal,
         )
@@ -117,7 +117,7 @@ def apache_node() -> Iterator[ApacheNode]:
         made = create_certificates(home)
         node = ApacheNode(home=home, at=at, certificates=made, password=password)
         node.properties.write_text(_properties(home, made, at, password))
-        _format(f"{_jars()}/*", node.properties, password)
+        _format(f"{jars()}/*", node.properties, password)
         yield node
 
 
@@ -139,19 +139,19 @@ def _version() -> str:
     return found[1]
 
 
-def _jars() -> Path:
+def jars() -> Path:
     """The folder of the jars, fetched by Maven when they are not in the cache yet."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mirrorproof"
-    jars = cache / f"kafka-{_version()}"
-    if not jars.is_dir():
+    found = cache / f"kafka-{_version()}"
+    if not found.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix="fetch-") as fetched:
             maven = ["mvn", "-q", "-B", "-f", str(_POM), "dependency:copy-dependencies"]
             run([*maven, f"-DoutputDirectory={fetched}/jars"])
             # A rename: whoever else fetches at the same time never sees half a folder.
             with contextlib.suppress(OSError):
-                Path(fetched, "jars").rename(jars)
-    return jars
+                Path(fetched, "jars").rename(found)
+    return found
 
 
 def _format(classpath: str, properties: Path, password: str) -> None:

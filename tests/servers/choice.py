@@ -2,8 +2,8 @@
 
 In this order: the ones that `MIRRORPROOF_TEST_KAFKA` and `MIRRORPROOF_TEST_POSTGRES` name;
 Apache Kafka from its jars when `MIRRORPROOF_TEST_APACHE=1` asks for it; containers where a
-Docker engine answers that has the images or gets them (`MIRRORPROOF_TEST_DOCKER=0` does without);
-else the servers in the wheels.
+Docker engine answers that has or gets the image (`MIRRORPROOF_TEST_DOCKER=0` does without; which
+images: `tests/servers/docker.py`); else the servers in the wheels.
 A choice that then fails is an error: nothing falls back in silence.
 """
 
@@ -15,7 +15,13 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from tests.servers.apache import apache_available, apache_kafka
-from tests.servers.docker import docker_available, docker_kafka, docker_postgres
+from tests.servers.docker import (
+    docker_kafka,
+    docker_postgres,
+    engine_has,
+    kafka_image,
+    postgres_image,
+)
 from tests.servers.given import given_kafka, given_postgres
 from tests.servers.kafka import KafkaBroker
 from tests.servers.postgres import PostgresServer, wheel_postgres
@@ -36,12 +42,12 @@ _KAFKA_LABELS: Final = {Source.WHEEL: "Tansu (Kafka protocol) from its wheel; no
 _POSTGRES_LABELS: Final = {Source.WHEEL: "PostgreSQL 18 from its wheel"}
 
 
-def choose_kafka(environment: Mapping[str, str], docker: Callable[[], bool]) -> Source:
+def choose_kafka(environment: Mapping[str, str], engine_has: Callable[[str], bool]) -> Source:
     """Chooses the broker.
 
     Args:
         environment: Where the `MIRRORPROOF_TEST_…` variables are read.
-        docker: Says whether an engine answers; asked only when that decides.
+        engine_has: Says whether an engine answers and has an image; asked only when that decides.
 
     Raises:
         ServerError: Apache Kafka is asked for on a machine that cannot start it.
@@ -52,53 +58,59 @@ def choose_kafka(environment: Mapping[str, str], docker: Callable[[], bool]) -> 
         if not apache_available():
             raise ServerError("MIRRORPROOF_TEST_APACHE=1 needs java, mvn and openssl")
         return Source.APACHE
-    return _docker_or_wheel(environment, docker)
+    return _docker_or_wheel(environment, kafka_image(environment), engine_has)
 
 
-def choose_postgres(environment: Mapping[str, str], docker: Callable[[], bool]) -> Source:
+def choose_postgres(environment: Mapping[str, str], engine_has: Callable[[str], bool]) -> Source:
     """Chooses the database server, as `choose_kafka` does the broker."""
     if environment.get("MIRRORPROOF_TEST_POSTGRES"):
         return Source.GIVEN
-    return _docker_or_wheel(environment, docker)
+    return _docker_or_wheel(environment, postgres_image(environment), engine_has)
 
 
 def start_kafka(environment: Mapping[str, str]) -> AbstractContextManager[KafkaBroker]:
     """The chosen broker, running as long as the context."""
-    match choose_kafka(environment, docker_available):
+    match choose_kafka(environment, engine_has):
         case Source.GIVEN:
             return nullcontext(given_kafka(environment))
         case Source.APACHE:
             return apache_kafka()
         case Source.DOCKER:
-            return docker_kafka()
+            return docker_kafka(kafka_image(environment))
         case Source.WHEEL:
             return tansu_broker()
 
 
 def start_postgres(environment: Mapping[str, str]) -> AbstractContextManager[PostgresServer]:
     """The chosen database server, running as long as the context."""
-    match choose_postgres(environment, docker_available):
+    match choose_postgres(environment, engine_has):
         case Source.GIVEN:
             return nullcontext(given_postgres(environment))
         case Source.DOCKER:
-            return docker_postgres()
+            return docker_postgres(postgres_image(environment))
         case _:
             return wheel_postgres()
 
 
 def describe(environment: Mapping[str, str]) -> list[str]:
     """The lines of the test header."""
-    kafka = choose_kafka(environment, docker_available)
-    postgres = choose_postgres(environment, docker_available)
+    kafka = choose_kafka(environment, engine_has)
+    postgres = choose_postgres(environment, engine_has)
     broker = _KAFKA_LABELS.get(kafka, kafka.value)
     database = _POSTGRES_LABELS.get(postgres, postgres.value)
+    if kafka is Source.DOCKER:
+        broker = f"{broker} of {kafka_image(environment)}"
+    if postgres is Source.DOCKER:
+        database = f"{database} of {postgres_image(environment)}"
     if kafka is Source.GIVEN:
         given = given_kafka(environment)
         broker = f"{given.kind} at {given.bootstrap}, {broker}"
     return [f"kafka: {broker}", f"postgresql: {database}", "sqlite: of this Python"]
 
 
-def _docker_or_wheel(environment: Mapping[str, str], docker: Callable[[], bool]) -> Source:
-    if environment.get("MIRRORPROOF_TEST_DOCKER") != "0" and docker():
+def _docker_or_wheel(
+    environment: Mapping[str, str], image: str, engine_has: Callable[[str], bool]
+) -> Source:
+    if environment.get("MIRRORPROOF_TEST_DOCKER") != "0" and engine_has(image):
         return Source.DOCKER
     return Source.WHEEL

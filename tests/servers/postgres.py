@@ -24,7 +24,7 @@ import psycopg
 from tests.servers.process import Command, ServerError, folder, free_ports, run, running
 
 _START_TIMEOUT_S: Final = 60.0
-_SETTINGS: Final = (
+SETTINGS: Final = (
     # The data is thrown away: it need not outlive a power cut.
     "fsync=off",
     "full_page_writes=off",
@@ -33,6 +33,7 @@ _SETTINGS: Final = (
     "timezone=Asia/Kathmandu",
     "log_timezone=UTC",
 )
+"""Of every PostgreSQL that tests start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class Cluster:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Runs it as long as the block, from when it takes questions. Raises ServerError."""
-        settings = [word for setting in _SETTINGS for word in ("-c", setting)]
+        settings = [word for setting in SETTINGS for word in ("-c", setting)]
         command = Command(
             arguments=[
                 str(self.programs / "postgres"),

@@ -8,20 +8,21 @@ import pytest
 
 from tests.servers import choice
 from tests.servers.choice import Source, choose_kafka, choose_postgres
+from tests.servers.docker import postgres_image
 from tests.servers.given import given_kafka, kafka_variables
 from tests.servers.kafka import KafkaBroker, Scram, Tls
 from tests.servers.process import ServerError
 
 
-def _engine_answers() -> bool:
+def _engine_answers(_image: str) -> bool:
     return True
 
 
-def _no_engine() -> bool:
+def _no_engine(_image: str) -> bool:
     return False
 
 
-def _never_asked() -> bool:
+def _never_asked(_image: str) -> bool:
     raise AssertionError("asked for Docker although that decides nothing")
 
 
@@ -45,6 +46,19 @@ def test_docker_comes_before_the_wheels() -> None:
     assert choose_postgres({}, _engine_answers) is Source.DOCKER
     assert choose_kafka(declined, _never_asked) is Source.WHEEL
     assert choose_postgres(declined, _never_asked) is Source.WHEEL
+
+
+def test_images_are_chosen_by_settings() -> None:
+    """Each server comes in the image that its variable names, where the engine has that one."""
+    mine = {"MIRRORPROOF_TEST_POSTGRES_IMAGE": "mine/postgres"}
+
+    def has_mine(image: str) -> bool:
+        return image == "mine/postgres"
+
+    assert choose_postgres(mine, has_mine) is Source.DOCKER
+    assert choose_postgres({}, has_mine) is Source.WHEEL
+    assert choose_kafka(mine, has_mine) is Source.WHEEL
+    assert (postgres_image(mine), postgres_image({})) == ("mine/postgres", "postgres:18-alpine")
 
 
 def test_wheels_are_what_is_always_there() -> None:
