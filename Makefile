@@ -101,6 +101,11 @@ test-monitoring: $(VENV)/installed ## Have the real Prometheus check rules and d
 		$(PY) -m pytest -m slow tests/integration/test_prometheus.py $(ARGS); \
 	else echo "make: no prometheus or promtool here: the tests of rules and dashboard by them are left out" >&2; fi
 
+# An engine that answers is used, else `dockerd` is started for the run, where it is installed.
+.PHONY: test-image
+test-image: $(VENV)/installed ## Build the image, run all parts from it, and compose.yaml (Debian: docker.io, debootstrap, docker-compose)
+	@$(PY) -m pytest -m slow tests/image $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/installed ## Check style, types and the direction of imports
 	$(PY) -m ruff check

@@ -74,9 +74,7 @@ class Watched(World):
         self.write(lines)
         self.now_us += seconds * SECOND
 
-    def run(
-        self, seconds: int, a_second: int = 2, change: Change = whole, step: int = 30
-    ) -> None:
+    def run(self, seconds: int, a_second: int = 2, change: Change = whole, step: int = 30) -> None:
         """Traffic, some seconds at a time, each followed by ticks."""
         for begin in range(0, seconds, step):
             self.traffic(min(step, seconds - begin), a_second, change)

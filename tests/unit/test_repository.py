@@ -19,7 +19,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 _TOP_LEVEL: Final = {
     *("collector", "verifier", "migrations", "deploy", "tests"),
-    *("pyproject.toml", "requirements.lock", "Makefile", ".ci", ".gitignore"),
+    *("pyproject.toml", "requirements.lock", "Makefile", ".ci", ".gitignore", ".dockerignore"),
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"),
 }
 _APACHE_2: Final = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
