@@ -16,6 +16,7 @@ from collector.service.maintenance import Ages, Maintenance
 from collector.settings import Settings
 from collector.settings.retention import RetentionSettings
 from verifier.alerts.tables import alert_message
+from verifier.cluster.tables import cluster_pod
 from verifier.incidents.tables import incident, silence
 from verifier.settle.audit import FINDINGS
 from verifier.settle.kept import needed_us
@@ -83,6 +84,12 @@ def ages(own: RetentionSettings) -> Ages:
                 # What is open stays.
                 rows=select(incident.c.id, func.coalesce(incident.c.resolved_us, _NEVER_US)),
                 keep_us=_us(own.incidents_days),
+            ),
+            Aging(
+                table=cluster_pod,
+                # What runs stays.
+                rows=select(cluster_pod.c.id, func.coalesce(cluster_pod.c.ended_us, _NEVER_US)),
+                keep_us=_us(own.nodes_days),
             ),
             Aging(
                 table=silence,

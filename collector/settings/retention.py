@@ -34,7 +34,8 @@ class RetentionSettings(Section):
     nodes_days: float = Field(
         default=30.0,
         ge=0,
-        description="How long nodes without a sign of life are remembered, days; 0: for ever.",
+        description="How long nodes without a sign of life, and pods of the cluster that ended, "
+        "are remembered, days; 0: for ever.",
     )
     windows_days: float = Field(
         default=400.0,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.redact import scrub
@@ -62,7 +62,13 @@ class PodLives:
         held = {uid for uid in absent if is_held(known[uid].namespace)}
         new |= {uid: known[uid] for uid in absent - held}
         gone = new.keys() - running.keys()
-        rows = [_values(self._cluster, one, now_us, ended=uid in gone) for uid, one in new.items()]
+        # Readers ask for what is newer than what they know, also when the clock was set back.
+        newest_us = connection.scalar(select(func.max(cluster_pod.c.recorded_us))) if new else None
+        at_us = now_us if newest_us is None else max(now_us, newest_us + 1)
+        rows = [
+            _values(self._cluster, one, now_us, at_us, ended=uid in gone)
+            for uid, one in new.items()
+        ]
         for begin in range(0, len(rows), _AT_ONCE):
             _upsert(connection, rows[begin : begin + _AT_ONCE])
         self._written = {**running, **{uid: known[uid] for uid in held}}
@@ -85,7 +91,7 @@ def _running(connection: Connection, cluster: str) -> dict[str, PodLife]:
     }
 
 
-def _values(cluster: str, one: PodLife, now_us: int, *, ended: bool) -> dict[str, Any]:
+def _values(cluster: str, one: PodLife, now_us: int, at_us: int, *, ended: bool) -> dict[str, Any]:
     ended_us = one.ended_us
     if ended and ended_us is None:
         ended_us = max(now_us, one.started_us)
@@ -99,7 +105,7 @@ def _values(cluster: str, one: PodLife, now_us: int, *, ended: bool) -> dict[str
         "labels": json.dumps(labels, ensure_ascii=False, sort_keys=True),
         "started_us": one.started_us,
         "ended_us": ended_us,
-        "recorded_us": now_us,
+        "recorded_us": at_us,
     }
 
 

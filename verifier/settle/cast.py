@@ -7,10 +7,11 @@ decided once for each kind of line instead of once for each line.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import Final
 
+import msgspec
 from sqlalchemy import Column, Connection, func, select
 
 from collector.db.tables import destination, host, pod
@@ -20,6 +21,7 @@ from verifier.pairing.lines import Side
 from verifier.policies.model import Policy
 from verifier.policies.pods import is_gateway
 from verifier.policies.resolve import PodVersions
+from verifier.settle.cluster_pods import ClusterLife, ClusterPods, Named
 from verifier.sides import Sides, mirror_destinations
 
 Part = tuple[Side, int]
@@ -30,27 +32,54 @@ _AT_ONCE: Final = 5_000
 
 
 class Directory:
-    """The numbers of pods, destinations and hosts."""
+    """The numbers of pods, destinations and hosts.
+
+    Attributes:
+        pods: Who they are, with the labels that the cluster's API server tells of.
+        destinations: Hosts and subsets.
+        hosts: Their names.
+        cluster: What the API server told of pods.
+        edition: Counts how often labels of known pods changed: what was decided by them is over.
+    """
 
     def __init__(self) -> None:
         self.pods: Final[dict[int, Identity]] = {}
+        self.cluster: Final = ClusterPods()
+        self.edition = 0
+        self._bare: Final[dict[Named, list[int]]] = {}
         self.destinations: Final[dict[int, Destination]] = {}
         self.hosts: Final[dict[int, str]] = {}
 
     def refresh(self, connection: Connection) -> None:
         """Learns what is new: in a large cluster there are a hundred thousand pods, and more."""
+        named: set[Named] = set()
         for some in _unknown(connection, pod.c.id, self.pods):
             for row in connection.execute(select(pod).where(pod.c.id.in_(some))):
                 labels = tuple(sorted(json.loads(row.labels).items()))
-                self.pods[row.id] = Identity(
+                found = Identity(
                     row.pod, row.namespace, row.cluster, row.node, row.container, labels
                 )
+                self.pods[row.id] = found
+                if found.pod and not labels:
+                    self._bare.setdefault((found.namespace, found.pod), []).append(row.id)
+                    named.add((found.namespace, found.pod))
         for some in _unknown(connection, destination.c.id, self.destinations):
             for row in connection.execute(select(destination).where(destination.c.id.in_(some))):
                 self.destinations[row.id] = Destination(row.host, row.subset)
         for some in _unknown(connection, host.c.id, self.hosts):
             rows = connection.execute(select(host).where(host.c.id.in_(some)))
             self.hosts.update((row.id, row.name) for row in rows)
+        self._complete(named | self.cluster.refresh(connection))
+
+    def _complete(self, named: Iterable[Named]) -> None:
+        """Adds what the cluster says of pods whose shippers add no labels."""
+        changed = False
+        for number in (one for name in named for one in self._bare.get(name, ())):
+            bare = msgspec.structs.replace(self.pods[number], labels=())
+            found = self.cluster.completed(bare)
+            changed |= found != self.pods[number]
+            self.pods[number] = found
+        self.edition += changed
 
 
 def _unknown(
@@ -81,6 +110,8 @@ class Cast:
         self._cache: dict[tuple[int, int, int | None], Part | None] = {}
         self._pods_seen = 0
         self._mirror_pods: tuple[tuple[int, ...], ...] = ()
+        self._lives_seen = 0
+        self._mirror_lives: tuple[list[int], ...] = tuple([] for _ in self._mirrors)
 
     def part(self, role: int, pod_id: int, destination_id: int | None) -> Part | None:
         """Side and mirror of a line; None when it does not concern the policy."""
@@ -133,3 +164,13 @@ class Cast:
             )
             self._pods_seen = len(pods)
         return self._mirror_pods
+
+    def mirror_lives(self) -> list[list[ClusterLife]]:
+        """The pods of each mirror group as the cluster's API server told of them."""
+        lives = self._directory.cluster.lives
+        for number, life in list(islice(lives.items(), self._lives_seen, None)):
+            serves = self._versions.sure(life.identity)
+            if serves in self._mirrors:
+                self._mirror_lives[self._mirrors.index(serves)].append(number)
+        self._lives_seen = len(lives)
+        return [[lives[number] for number in numbers] for numbers in self._mirror_lives]

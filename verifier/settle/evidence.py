@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -16,6 +17,7 @@ from collector.sources.file import pod_of_file
 from collector.sources.protocol import Partition
 from verifier.pairing.tally import Tally
 from verifier.settle.cast import Cast, Directory
+from verifier.settle.cluster_pods import ClusterLife
 from verifier.settle.filtered import find_filtered
 from verifier.settle.late import portions
 from verifier.settle.life import Life
@@ -42,6 +44,49 @@ class _Known(msgspec.Struct, frozen=True):
     is_lost: Callable[[tuple[str, str], int, int], bool]
     wild: Mapping[int, Sequence[tuple[int, int]]]
     filed: frozenset[str]
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What the cluster's API server told of mirrors' pods, as `Silence` has it.
+
+    Attributes:
+        pods: All pods, those that never logged under numbers below zero.
+        lives: By number.
+        unheard: Of each mirror, those that never logged.
+    """
+
+    pods: Mapping[int, Identity]
+    lives: Mapping[int, Sequence[ClusterLife]]
+    unheard: Sequence[Sequence[int]]
+
+
+def of_cluster(
+    heard: Sequence[Sequence[int]], directory: Directory, mirrors: Sequence[Sequence[ClusterLife]]
+) -> Told:
+    """Joins the pods that logged with those that the cluster has.
+
+    Args:
+        heard: The pods of each mirror that logged requests.
+        directory: Who they are.
+        mirrors: The pods of each mirror in the cluster.
+    """
+    known = directory.pods
+    lives = {
+        pod: found for pods in heard for pod in pods if (found := directory.cluster.of(known[pod]))
+    }
+    strangers: dict[int, ClusterLife] = {}
+    unheard = []
+    for pods, told in zip(heard, mirrors, strict=True):
+        names = {(known[pod].namespace, known[pod].pod) for pod in pods}
+        # A pod that no node has taken on serves nothing.
+        new = [one for one in told if one.name not in names and one.identity.node]
+        numbers = range(-1 - len(strangers), -1 - len(strangers) - len(new), -1)
+        strangers |= zip(numbers, new, strict=True)
+        unheard.append(list(numbers))
+    if not strangers:
+        return Told(known, lives, unheard)
+    pods_too = ChainMap({number: one.identity for number, one in strangers.items()}, known)
+    return Told(pods_too, {**lives, **{n: [one] for n, one in strangers.items()}}, unheard)
 
 
 class Evidence:
@@ -98,9 +143,11 @@ class Evidence:
         known, mirrors = self._read(), cast.mirror_pods()
         hours = _hours(self._connection, [pod for pods in mirrors for pod in pods])
         self._hours.update(hours)
+        heard = tuple(tuple(pod for pod in pods if pod in hours) for pods in mirrors)
+        told = of_cluster(heard, self._directory, cast.mirror_lives())
         return Silence(
-            tuple(tuple(pod for pod in pods if pod in hours) for pods in mirrors),
-            self._directory.pods,
+            heard,
+            told.pods,
             {pod: list(received) for pod, received in hours.items()},
             known.life,
             version.policy.rules.horizon_us,
@@ -112,6 +159,8 @@ class Evidence:
             gaps=known.gaps,
             is_lost=known.is_lost,
             wild=known.wild,
+            lives=told.lives,
+            unheard=told.unheard,
         )
 
     def _read(self) -> _Known:

@@ -15,6 +15,7 @@ import msgspec
 from collector.records import Identity
 from verifier.pairing.lines import Reason
 from verifier.pairing.requests import SLACK_US
+from verifier.settle.cluster_pods import ClusterLife, last_end
 from verifier.settle.windows import Span
 
 HOUR_US: Final = 3_600_000_000
@@ -37,6 +38,8 @@ class Silence(msgspec.Struct, frozen=True):
         gaps: From when to when, µs, records were passed over: nobody knows whose lines they hold.
         is_lost: Whether what a (cluster, node) wrote between two times, µs, did not arrive.
         wild: From when to when, µs, a pod's times were too far from their records'.
+        lives: What the cluster's API server told of a pod; those of one name, one after the other.
+        unheard: Pods of each mirror group that it told of, and that never logged a request.
     """
 
     mirrors: Sequence[Sequence[int]]
@@ -49,6 +52,8 @@ class Silence(msgspec.Struct, frozen=True):
     gaps: Sequence[tuple[int, int]] = ()
     is_lost: Callable[[tuple[str, str], int, int], bool] = lambda _node, _since, _until: False
     wild: Mapping[int, Sequence[tuple[int, int]]] = {}
+    lives: Mapping[int, Sequence[ClusterLife]] = {}
+    unheard: Sequence[Sequence[int]] = ()
 
     def hole(self, mirror: int, start_us: int) -> Reason | None:
         """Why the line of a copy that arrived may lack; None: it may not.
@@ -131,18 +136,40 @@ class Silence(msgspec.Struct, frozen=True):
         """The mirror's pods at a time.
 
         Those that logged in its hour or the one before. When none did, those that logged last:
-        a mirror that is switched off must not become unverifiable after an hour.
+        a mirror that is switched off must not become unverifiable after an hour. Of a cluster that
+        is watched, without those that ended, and with those that ran and never logged.
         """
         hour = time_us // HOUR_US * HOUR_US
-        pods = self.mirrors[mirror]
+        pods = [pod for pod in self.mirrors[mirror] if not self._has_ended(pod, time_us)]
+        pods = pods or list(self.mirrors[mirror])
+        unheard = self._unheard_at(mirror, time_us)
         recent = [pod for pod in pods if {hour, hour - HOUR_US} & set(self.hours.get(pod, ()))]
         if recent:
-            return recent
+            return [*recent, *unheard]
         last = {
             pod: max((h for h in self.hours.get(pod, ()) if h < hour), default=0) for pod in pods
         }
         latest = max(last.values())
-        return [pod for pod in pods if last[pod] == latest]
+        return [*(pod for pod in pods if last[pod] == latest), *unheard]
+
+    def _has_ended(self, pod: int, time_us: int) -> bool:
+        """Whether a pod was gone by then, as the cluster has it; nothing reached it any more."""
+        ended_us = last_end(self.lives.get(pod, ()))
+        return ended_us is not None and ended_us + self.horizon_us < time_us
+
+    def _unheard_at(self, mirror: int, time_us: int) -> list[int]:
+        """Pods that ran then, as the cluster has it, and of which no request was ever logged.
+
+        Where shippers name no nodes, nothing shows whether their logs are alive.
+        """
+        if not any(self.pods[pod].node for pod in self.mirrors[mirror]):
+            return []
+        return [
+            pod
+            for some in self.unheard[mirror : mirror + 1]
+            for pod in some
+            if any(one.runs_at(time_us, self.horizon_us) for one in self.lives[pod])
+        ]
 
     def _alive_us(self, pod: int) -> int:
         identity = self.pods[pod]

@@ -74,6 +74,7 @@ class Ticker:
         self._store = VersionStore()
         self._directory = Directory()
         self._casts: dict[int, Cast] = {}
+        self._edition = 0
 
     def tick(self, connection: Connection, now_us: int) -> Ticked:
         """Settles what is due, inside the caller's transaction.
@@ -90,6 +91,9 @@ class Ticker:
             # half, and the cursors stay.
             return Ticked(watermark, [], more=False, batches=[], versions=versions)
         self._directory.refresh(connection)
+        if self._directory.edition != self._edition:
+            self._casts.clear()
+            self._edition = self._directory.edition
         batches = late.new_batches(connection)
         late.note_pods(connection, batches)
         time_us = -1 if watermark.time_us is None else watermark.time_us

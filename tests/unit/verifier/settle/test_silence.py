@@ -6,6 +6,7 @@ from typing import Any
 
 from collector.records import Identity
 from verifier.pairing.lines import Reason
+from verifier.settle.cluster_pods import ClusterLife
 from verifier.settle.silence import HOUR_US, Silence
 from verifier.settle.windows import Span
 
@@ -108,3 +109,43 @@ def test_a_gap_is_a_hole_for_all_whose_lines_may_be_in_it() -> None:
         assert gap.hole(0, start) is None
     assert not gap.is_clear(Span(T - minute, T - minute + 10_000_000))
     assert gap.recheck_us([(Reason.PASSED_OVER, T)]) is None
+
+
+def life(name: str, node: str, started_us: int = 0, ended_us: int | None = None) -> ClusterLife:
+    """A pod as the cluster has it."""
+    return ClusterLife(Identity(name, node=node), started_us, ended_us)
+
+
+def test_a_pod_that_ended_in_the_cluster_makes_no_hole() -> None:
+    """Nothing reached it any more, however its node died."""
+    dead = {("", "n1"): T + HORIZON, ("", "n2"): 0}
+    lives = {2: [life("b", "n2", ended_us=T - HORIZON - 1)]}
+
+    assert silence(node_life=dead, lives=lives).hole(0, T) is None
+    assert silence(node_life=dead, lives={2: [life("b", "n2", ended_us=T)]}).hole(0, T)
+
+
+def test_the_end_of_all_pods_is_no_evidence() -> None:
+    """Those that logged count on: the cluster's word alone makes nothing missing."""
+    dead = {("", "n1"): 0, ("", "n2"): 0}
+    gone = {1: [life("a", "n1", ended_us=0)], 2: [life("b", "n2", ended_us=0)]}
+
+    assert silence(node_life=dead, lives=gone).hole(0, T) is Reason.MIRROR_LOG_INCOMPLETE
+
+
+def test_a_pod_that_runs_and_never_logged_may_have_received_the_copy() -> None:
+    """On a dead node its log may lack; where shippers name no nodes nothing shows that."""
+    pods = {1: Identity("a", node="n1"), -1: Identity("c", node="n3")}
+    known: dict[str, Any] = {
+        "mirrors": ((1,),),
+        "pods": pods,
+        "unheard": [[-1]],
+        "lives": {-1: [life("c", "n3", T - HOUR_US)]},
+    }
+
+    assert silence(**known).hole(0, T) is Reason.MIRROR_LOG_INCOMPLETE
+    assert silence(**known).in_doubt(0, T) == [-1]
+    assert silence(**known).hole(0, T - 2 * HOUR_US) is None
+    alive = {("", "n1"): T + HORIZON, ("", "n3"): T + HORIZON}
+    assert silence(**known, node_life=alive).hole(0, T) is None
+    assert silence(**(known | {"pods": {**pods, 1: Identity("a")}})).hole(0, T) is None

@@ -1,0 +1,113 @@
+"""What the cluster's pods change about verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from collector.db.engine import open_engine, reading, writing
+from collector.records import Identity
+from tests.settling import NOW, PODS, SECOND, Given, World, make_policy, written
+from verifier.cluster.pod_lives import PodLives
+from verifier.cluster.pods import PodLife
+from verifier.settle.cast import Directory
+from verifier.settle.cluster_pods import ClusterPods
+from verifier.tables import settled_window
+
+pytestmark = pytest.mark.integration
+
+UNKNOWN = PODS["unknown"]
+
+
+@pytest.fixture
+def engine(migrated_database_url: str) -> Iterator[Engine]:
+    """A migrated database."""
+    found = open_engine(migrated_database_url)
+    yield found
+    found.dispose()
+
+
+def pod(version: str, **fields: Any) -> PodLife:
+    """The pod whose name shows no version, as the cluster has it."""
+    values: dict[str, Any] = {
+        "namespace": UNKNOWN.namespace,
+        "name": UNKNOWN.pod,
+        "uid": "u1",
+        "node": "node-a",
+        "labels": (("app", "forecast"), ("version", version)),
+        "started_us": NOW,
+    }
+    return PodLife(**(values | fields))
+
+
+def tell(engine: Engine, *pods: PodLife, now_us: int = NOW, cluster: str = "") -> None:
+    """The cluster has these pods, and no others."""
+    with writing(engine) as connection:
+        PodLives(cluster).write(connection, {one.uid: one for one in pods}, {}, now_us)
+
+
+def known(engine: Engine) -> ClusterPods:
+    """What a verifier that starts learns."""
+    found = ClusterPods()
+    with reading(engine) as connection:
+        found.refresh(connection)
+    return found
+
+
+def test_labels_of_the_cluster_tell_the_version(engine: Engine) -> None:
+    """Of a pod whose shipper adds none; what was decided without them is over."""
+    world = World(engine)
+    world.declare(make_policy(("v1", 100.0)))
+    start = NOW + 20 * SECOND
+    lines = [
+        Given(pod="client", key=1, start_us=start),
+        Given(pod="primary", key=1, start_us=start + 1_000),
+        Given(pod="unknown", key=1, start_us=start + 2_000),
+    ]
+    world.write(lines)
+    world.settle_all()
+    assert sum(row["matched"] for row in written(engine, settled_window)) == 0
+
+    tell(engine, pod("v1"))
+    later = [Given(pod=one.pod, key=2, start_us=one.start_us + 400 * SECOND) for one in lines]
+    world.now_us += 400 * SECOND
+    world.write(later)
+    world.settle_all()
+    assert sum(row["matched"] for row in written(engine, settled_window)) == 1
+
+
+def test_a_name_that_is_used_again_has_what_its_pods_share(engine: Engine) -> None:
+    """Which of them wrote a line nobody knows; an envelope's own labels come first."""
+    tell(engine, pod("v1"))
+    tell(engine, pod("v2", uid="u2"), now_us=NOW + SECOND)
+    found = known(engine)
+    assert found.completed(UNKNOWN).labels == (("app", "forecast"),)
+    labelled = Identity(UNKNOWN.pod, UNKNOWN.namespace, labels=(("version", "v3"),))
+    assert found.completed(labelled) == labelled
+    assert [one.ended_us for one in found.of(UNKNOWN)] == [NOW + SECOND, None]
+
+
+def test_pods_of_another_cluster_are_others(engine: Engine) -> None:
+    """Where both are named; else they are taken for one."""
+    tell(engine, pod("v1"), cluster="east")
+    found = known(engine)
+    west = Identity(UNKNOWN.pod, UNKNOWN.namespace, cluster="west")
+    assert found.of(west) == []
+    assert len(found.of(UNKNOWN)) == 1
+
+
+def test_only_what_was_written_since_is_read(engine: Engine) -> None:
+    """Also where the clock was set back meanwhile; unchanged pods are written once."""
+    directory = Directory()
+    lives = PodLives("")
+    with writing(engine) as connection:
+        assert lives.write(connection, {"u1": pod("v1")}, {}, NOW) == 1
+        assert lives.write(connection, {"u1": pod("v1")}, {}, NOW + 1) == 0
+        directory.refresh(connection)
+    with writing(engine) as connection:
+        assert lives.write(connection, {"u1": pod("v2")}, {}, NOW - 3_600 * SECOND) == 1
+        assert directory.cluster.refresh(connection) == {(UNKNOWN.namespace, UNKNOWN.pod)}
+        assert directory.cluster.refresh(connection) == set()
