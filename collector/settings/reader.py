@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from collector.db.secrets import request_key_secret
 from collector.formats.given import read_formats
-from collector.formats.parse import LineParser, ReadLine
+from collector.formats.parse import Format, LineParser, ReadLine
 from collector.poison import PoisonLimits
 from collector.reader import Reader
 from collector.records import Identity
@@ -25,10 +25,15 @@ def line_parser(own: CollectorSettings) -> LineParser:
     Raises:
         UsageError: A format cannot be used, or its file cannot be read.
     """
+    return LineParser(formats_of_settings(own))
+
+
+def formats_of_settings(own: CollectorSettings) -> list[Format]:
+    """The formats of the user. Raises UsageError, as `line_parser`."""
     text, name = own.access_log_format, "collector.access_log_format_file"
     found = read_formats(text) if text.strip() else []
     file = read_secret(None, own.access_log_format_file, name)
-    return LineParser(found if file is None else [*found, *read_formats(file)])
+    return found if file is None else [*found, *read_formats(file)]
 
 
 def make_reader(

@@ -44,7 +44,7 @@ def _exchange(method: str, request: Request, rules: Rules, lines: Lines) -> Repl
     deadline = Deadline(rules.timeout_s)
     backend = Backend(deadline, lines, allow_private=rules.allow_private)
     headers = {"user-agent": _USER_AGENT, "accept-encoding": "identity", **request.headers}
-    transport = _Transport(_tls(rules.ca_file), backend)
+    transport = _Transport(tls_context(rules.ca_file), backend)
     try:
         with (
             httpx2.Client(transport=transport, trust_env=False, timeout=None) as client,
@@ -90,7 +90,8 @@ def _words(error: Exception) -> str:
 
 
 @lru_cache(maxsize=64)
-def _tls(ca_file: Path | None) -> ssl.SSLContext:
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """What certificates are checked by. Raises UsageError: the file cannot be read."""
     try:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:

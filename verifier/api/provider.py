@@ -71,7 +71,7 @@ class ProviderKeys:
             if self._asked_s is not None and now_s - self._asked_s < RETRY_S:
                 return
             self._asked_s = now_s
-            self._keys = _read(self._url)
+            self._keys = read_keys(self._url)
             self._read_s = self._monotonic()
         except NoKeys as error:
             self._trouble = str(error)
@@ -79,7 +79,8 @@ class ProviderKeys:
             self._asking.release()
 
 
-def _read(url: str) -> dict[str, Any]:
+def read_keys(url: str) -> dict[str, Any]:
+    """The keys that a provider tells, by their ids. Raises NoKeys."""
     try:
         reply = get(url, _RULES, Lines())
     except SendFailed as error:

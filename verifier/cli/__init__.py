@@ -40,6 +40,7 @@ _COMMANDS: Final = (
     "serve",
     "key",
     "collect",
+    "doctor",
     "maintain",
     "healthcheck",
     "demo",
