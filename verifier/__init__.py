@@ -5,4 +5,5 @@
 `incidents` decides what people are told, `alerts` delivers it; `api` answers programs, `page` shows
 it; `policy_files` follows files that change, `cluster` what a cluster declares; `demo` shows all of
 it on a mesh of real proxies.
+`doctor` looks an installation over.
 """
