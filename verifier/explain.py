@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import product
 from typing import Any, Final
 
 import msgspec
@@ -86,7 +87,7 @@ def same_id(asked: str, request_id: str) -> bool:
 
 def explain(
     lines: Iterable[Found],
-    terms: Callable[[Policy, int], Terms],
+    terms: Callable[[Policy, int, list[Line]], Terms],
     hole: Callable[[Policy, int, int], Reason | None],
     is_whole: Callable[[Policy, int], bool] = lambda _policy, _start_us: True,
 ) -> list[Story]:
@@ -94,7 +95,7 @@ def explain(
 
     Args:
         lines: All lines of the id.
-        terms: The terms of a policy at a time in µs.
+        terms: The terms of a policy at a time in µs, for the lines of an episode.
         hole: Why a mirror's log may lack a line at a time; None: it may not.
         is_whole: Whether all lines about a policy at a time are still there.
     """
@@ -111,7 +112,7 @@ def explain(
             if not is_whole(policy, start):
                 stories.append((start, _rest_of(policy, members)))
                 continue
-            asked = terms(policy, start)
+            asked = terms(policy, start, episode)
             judged = judge(episode, asked)
             if all(found.unknown for found in group):
                 doubt_route(judged)
@@ -121,6 +122,30 @@ def explain(
             stories.append((start, _story(policy, members, judged, asked)))
     stories.sort(key=lambda entry: entry[0])
     return [story for _, story in stories]
+
+
+def is_sure(episode: list[Line], terms: Terms) -> bool:
+    """Whether an episode is judged alike whosever logs are complete.
+
+    Most are: where every line is there, nobody has to look for lines around it.
+
+    Args:
+        episode: Its lines.
+        terms: What is asked of it; who logs, and `tls`, are not looked at.
+    """
+    first: Judgement | None = None
+    for senders, primary, tls in product((False, True), repeat=3):
+        known = {"senders_logged": senders, "primary_logged": primary, "tls": tls}
+        judged = judge(episode, msgspec.structs.replace(terms, **known))
+        judged = msgspec.structs.replace(judged, **_OF_SHARES)
+        if first is not None and judged != first:
+            return False
+        first = judged
+    return True
+
+
+_OF_SHARES: Final = {"control": 0, "control_lost": 0, "unconcerned": 0, "untested": 0}
+"""What says how sure a share is, and nothing of one request."""
 
 
 def _rest_of(policy: Policy, members: list[Found]) -> Story:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from collector.db.engine import by_index, open_engine, reading, writing
 from collector.db.migrate import downgrade, upgrade
 from collector.db.partitions import Partitions
 from tests.settling import NOW, SECOND, World, make_policy, request
+from verifier.settle.lookup import explain_stored
 
 pytestmark = pytest.mark.integration
 FIND = "SELECT * FROM observation WHERE request_id IN ('id-1', 'id-2')"
@@ -68,3 +70,29 @@ def test_partitions_made_after_the_migration_have_the_filter(postgres: Engine) -
     assert found
     assert "observation_20251009" not in found
     assert "observation_20251029" in found
+
+
+@pytest.mark.parametrize(
+    ("lines", "verdict", "looks"),
+    [(slice(3), "matched", 1), (slice(2), "missing", 1), (slice(2, 3), "orphan", 2)],
+)
+def test_lines_around_a_request_are_read_only_where_its_verdict_depends_on_them(
+    postgres: Engine, lines: slice, verdict: str, looks: int
+) -> None:
+    """A busy mesh writes hundreds of thousands within the minute that would be looked at."""
+    world = World(postgres)
+    world.declare(make_policy(("v1", 100.0)))
+    for number in range(9):
+        world.write(request(number, NOW + number * SECOND)[lines if number == 4 else slice(3)])
+    world.settle_all()
+    asked: list[str] = []
+
+    def note(_c: Any, _u: Any, statement: str, *_rest: Any) -> None:
+        asked.append(statement)
+
+    event.listen(postgres, "before_cursor_execute", note)
+    (story,) = explain_stored(postgres, "id-4").stories
+    event.remove(postgres, "before_cursor_execute", note)
+
+    assert story.verdicts == {verdict: 1}
+    assert sum("FROM observation" in one for one in asked) == looks

@@ -66,7 +66,7 @@ def create_app(services: Services, process: ProcessMetrics | None = None) -> Fas
         docs_url=None,  # their scripts come from elsewhere
         redoc_url=None,
         responses=documented(400, 401, 403, 413, 422, 429, 503),
-        dependencies=[Depends(_refuse_nul)],
+        dependencies=[Depends(_refuse_nul), Depends(_refuse_unknown)],
     )
     app.state.services = services
     app.state.gatekeeper = Gatekeeper(services)
@@ -95,6 +95,21 @@ async def _refuse_nul(request: Request) -> None:
     for name, value in request.query_params.multi_items():
         if "\0" in name or "\0" in value:
             raise problems.invalid(name, "holds a NUL character, which nothing stored does")
+
+
+async def _refuse_unknown(request: Request) -> None:
+    """A filter that is misspelt would be none, and the answer one to another question."""
+    template: str = getattr(request.scope.get("route"), "path", "")
+    path = template if template.startswith(PREFIX) else PREFIX + template
+    described = request.app.openapi()["paths"].get(path, {}).get(request.method.lower())
+    if described is None or not request.url.path.startswith(PREFIX):
+        return
+    parameters = described.get("parameters", ())
+    known = sorted(one["name"] for one in parameters if one["in"] == "query")
+    for name in request.query_params:
+        if name not in known:
+            there = f"there are {', '.join(known)}" if known else "there is none"
+            raise problems.invalid(name, f"is no parameter here; {there}")
 
 
 def _describe(app: FastAPI) -> dict[str, Any]:

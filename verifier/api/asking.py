@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
@@ -132,6 +133,18 @@ def read_position(services: Services, question: str, cursor: str | None) -> tupl
     except cursors.BadCursor as error:
         reason = "is none of ours for this question; take it from the Link header of a page"
         raise invalid("cursor", reason) from error
+
+
+def has_tag(request: Request, tag: str) -> bool:
+    """Whether who asks has what a tag names: it is in `If-None-Match`, or that is `*`.
+
+    Weak and strong tags compare alike. Source: RFC 9110, 13.1.2.
+    """
+    given = ", ".join(request.headers.getlist("If-None-Match"))
+    return given.strip() == "*" or tag in _TAGS.findall(given)
+
+
+_TAGS: Final = re.compile(r'(?:W/)?("[^"]*")')
 
 
 def question_of(request: Request) -> str:

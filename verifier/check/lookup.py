@@ -81,7 +81,7 @@ def explain_files(
     }
     return explain(
         found,
-        lambda policy, start: evidence[policy.name].terms_at(start),
+        lambda policy, start, _episode: evidence[policy.name].terms_at(start),
         lambda policy, mirror, start: evidence[policy.name].hole(mirror, start),
     )
 

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine, select
 
 from collector.db.kept import hold_lines, lines_kept_from
 from collector.keys import same_ids
-from verifier.explain import Found, Story, explain, show_line
-from verifier.pairing.lines import Reason, Terms
+from verifier.explain import Found, Story, explain, is_sure, show_line
+from verifier.pairing.lines import Line, Reason, Terms
 from verifier.policies.model import Policy
 from verifier.settle.cast import Cast, Directory
 from verifier.settle.judging import Surroundings, line_of, taken_route
@@ -154,16 +154,18 @@ class _Lookup:
     def _current(self, policy: Policy, time_us: int) -> Version:
         return self._versions.era(time_us).versions[policy.name]
 
-    def _terms(self, policy: Policy, start_us: int) -> Terms:
+    def _terms(self, policy: Policy, start_us: int, episode: list[Line]) -> Terms:
         """The terms for an episode whose first request starts then."""
-        presence, version = self._presence(policy, start_us), self._current(policy, start_us)
-        life = self._judge.silence(version)
+        version = self._current(policy, start_us)
+        exempt = version.exemption(start_us)
+        plain = Terms(mirror_groups(policy), policy.rules.horizon_us, exempt=exempt)
+        if is_sure(episode, plain):
+            return plain  # all lines around it would be read for nothing
+        presence, life = self._presence(policy, start_us), self._judge.silence(version)
         around = Surroundings(Cast(policy, self._directory), presence, lambda: life, life)
         is_known = version.is_stored(start_us)
-        return Terms(
-            mirror_groups(policy),
-            policy.rules.horizon_us,
-            exempt=version.exemption(start_us),
+        return msgspec.structs.replace(
+            plain,
             senders_logged=is_known and around.senders_logged(start_us),
             primary_logged=is_known and around.primary_logged(start_us),
             tls=presence.tls,
