@@ -34,12 +34,18 @@ def problems(manifest: dict[str, Any], version: str = NEWEST) -> list[str]:
     Raises:
         FileNotFoundError: No schema is known of its kind.
     """
+    return list(_problems(json.dumps(manifest, sort_keys=True), version))
+
+
+@cache  # most objects are the same for most values
+def _problems(text: str, version: str) -> tuple[str, ...]:
+    manifest = json.loads(text)
     checked = _validator(manifest["apiVersion"], manifest["kind"], version)
     name = f"{manifest['kind']}/{manifest['metadata']['name']}"
-    return [
+    return tuple(
         f"{name}: {'.'.join(str(part) for part in error.instance_path)}: {error.message}"
         for error in checked.iter_errors(manifest)
-    ]
+    )
 
 
 @cache

@@ -161,7 +161,8 @@ def test_nothing_may_be_reached_but_what_is_needed() -> None:
 def test_more_may_be_reached_where_values_need_it() -> None:
     """Receivers, the identity provider and the API server are reached by whoever asks them."""
     assert egress(render(ALERTS), "verifier") == {53, 5432, 443}
-    assert egress(render(SEALING), "verifier") == {53, 5432, 443}
+    for part in ("verifier", "api"):
+        assert egress(render(SEALING), part) == {53, 5432, 443}
     assert egress(render(OIDC), "api") == {53, 5432, 443}
     assert egress(render(FROM_CLUSTER), "verifier") == {53, 5432, 443, 6443}
 

@@ -10,11 +10,13 @@ from typing import Any
 
 import helm_python
 import pytest
+import typer.main
 import yaml
 
 from tests.deploy.chart import NAMESPACE, WITH_PODS
 from tests.deploy.schema import CHART
 from tests.deploy.schemas import problems
+from verifier.cli import app, register_all
 from verifier.policies.lint import lint
 from verifier.policies.read import read_policies
 
@@ -97,10 +99,26 @@ def test_every_command_names_what_is_there(objects: list[dict[str, Any]]) -> Non
         for word in words:
             if word.startswith("mirrorproof/"):
                 assert (ROOT / word.removeprefix("mirrorproof/")).exists(), word
-            if word.startswith("deploy/"):
-                assert word.replace("deploy/", "deployment/") in names
+            if word.startswith(("deploy/", "svc/")):
+                kind, _, name = word.partition("/")
+                whole = {"deploy": "deployment", "svc": "service"}[kind]
+                assert f"{whole}/{name}" in names
     assert all("mirrorproof.yaml" in words for words in commands("helm"))
     assert {words[1] for words in commands("helm")} == {"lint", "template", "install"}
+
+
+def test_commands_of_the_program_exist() -> None:
+    """What is run in the verifier's pod are commands and endpoints that there are."""
+    register_all()
+    program = typer.main.get_command(app)
+
+    ran = [words[words.index("--") + 2 :] for words in commands("kubectl") if "--" in words]
+
+    assert len(ran) == 3
+    for group, command, *arguments in ran:
+        assert command in program.commands[group].commands  # type: ignore[attr-defined]
+        if (group, command) == ("alert", "test"):
+            assert arguments[0] in {one["name"] for one in values()["alerts"]["endpoints"]}
 
 
 def test_the_policy_is_clean(tmp_path: Path) -> None:
