@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -58,20 +58,47 @@ def test_commands_are_those_of_the_code() -> None:
     assert told == names
 
 
-@pytest.mark.parametrize(
-    "name", ["check", "explain", "up", "collect", "verify", "migrate", "maintain", "demo"]
+_SHOWN = re.compile(
+    r"(?<!-n )(?<!namespace )(?<!tag )(?<!install )(?<!template )\bmirrorproof ([a-z][^\n`|>;]*)"
 )
-def test_options_in_the_readme_exist(name: str) -> None:
-    """Every option that the README shows with a command is one of it."""
-    shown = re.findall(rf"mirrorproof {name}\b([^\n`]*)", README.read_text())
-    used = {option for line in shown for option in re.findall(r"--[a-z-]+", line)}
+"""A command with what follows it; not the name of a namespace, an image or a release."""
 
-    done = subprocess.run(
-        [sys.executable, "-m", "verifier", name, "--help"],
-        capture_output=True, text=True, check=True, timeout=60, env={"COLUMNS": "200", "PATH": ""},
-    )  # fmt: skip
 
-    assert {option for option in used if option not in done.stdout} == set()
+@pytest.mark.parametrize("file", [README, README.parent / "deploy" / "README.md"])
+def test_commands_that_are_shown_exist(file: Path) -> None:
+    """Each with its options, in code between backquotes and in blocks, as the program has them."""
+    register_all()
+    text = file.read_text()
+    blocks = re.findall(r"^ *```\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    shown = [words for code in (*blocks, *spans) for words in _SHOWN.findall(code)]
+
+    assert len(shown) > 10
+    assert [wrong for words in shown for wrong in _unknown(words.split())] == []
+
+
+def _unknown(words: list[str]) -> list[str]:
+    """What the program has not of a command line: the command, or options."""
+    command: Any = typer.main.get_command(app)
+    called = list(words)
+    while called and hasattr(command, "commands"):
+        if (name := called.pop(0)) not in command.commands:
+            return [" ".join(words)]
+        command = command.commands[name]
+    known = {
+        "--help",
+        *(name for one in command.params for name in (*one.opts, *one.secondary_opts)),
+    }
+    given = [word.partition("=")[0] for word in called if word.startswith("-") and len(word) > 1]
+    return [f"{' '.join(words)}: {option}" for option in given if option not in known]
+
+
+def test_wrong_commands_are_found() -> None:
+    """One that is not there, and an option of another."""
+    assert _unknown(["chek", "x.log"]) == ["chek x.log"]
+    assert _unknown(["alert", "test", "pager", "--policy", "x"]) == [
+        "alert test pager --policy x: --policy"
+    ]
 
 
 def test_routes_are_those_of_the_code() -> None:
