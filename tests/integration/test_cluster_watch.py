@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
+from typer.testing import CliRunner
 
 from collector.clock import SystemClock
 from collector.errors import Retryable, UsageError
@@ -19,11 +21,14 @@ from tests.cluster_server import (
     pod,
     virtual_service,
 )
+from verifier.cli import app, register_all
 from verifier.cluster.api import Busy, Gone, NotAllowed, NotInstalled
 from verifier.cluster.api_server import ApiServer
 from verifier.cluster.board import Board, Place
 from verifier.cluster.reflector import Reflector, Rules
 from verifier.cluster.resources import HTTP_ROUTE, POD, VIRTUAL_SERVICE, Name
+
+pytestmark = pytest.mark.integration
 
 ROUTES = Place(VIRTUAL_SERVICE, "")
 NAME = ("weather", "forecast-route")
@@ -174,7 +179,7 @@ def test_a_refusal_is_waited_for(cluster: ClusterServer, tmp_path: Path) -> None
         cluster.cut()
         cluster.put("virtualservices", virtual_service("two"))
         following.shows("one", "two")
-        assert following.failures >= 4
+        assert following.failures >= 3
 
 
 def test_parts_that_expire_are_asked_for_at_once(cluster: ClusterServer, tmp_path: Path) -> None:
@@ -237,3 +242,24 @@ def test_a_server_that_is_not_there_is_waited_for(cluster: ClusterServer, tmp_pa
     ):
         with pytest.raises(error):
             Reflector(ApiServer(own), ROUTES, board, Rules(), SystemClock()).list_all()
+
+
+def test_a_command_shows_what_would_be_read(cluster: ClusterServer, tmp_path: Path) -> None:
+    """Policies, what cannot be read and why, and how much there is; nothing is written."""
+    wrong = virtual_service("wrong")
+    wrong["spec"]["http"][0]["mirror"] = "v1"
+    cluster.put("virtualservices", virtual_service())
+    cluster.put("virtualservices", wrong)
+    cluster.put("destinationrules", destination_rule())
+    cluster.missing = {"httproutes"}
+    cluster.settings(tmp_path)
+    register_all()
+    command = ["policy", "from-cluster", "--kubeconfig", str(tmp_path / "kubeconfig")]
+    shown = CliRunner().invoke(app, [*command, "--json"])
+    assert shown.exit_code == 1
+    document = json.loads(shown.stdout)
+    assert [one["name"] for one in document["policies"]] == ["weather/forecast-route"]
+    assert list(document["refused"]) == ["VirtualService weather/wrong"]
+    assert document["objects"]["VirtualService"] == 2
+    cluster.faults = [Fault(403, "pods")]
+    assert "pods of all namespaces" in CliRunner().invoke(app, command).stdout

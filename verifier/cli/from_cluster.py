@@ -111,13 +111,14 @@ def _document(
 
 def _print(found: Desired, remarks: list[Any], refused: dict[str, str], board: Board) -> None:
     from verifier.cli.policy import summary
+    from verifier.cluster.watcher import named
 
     for policy in found.policies:
         typer.echo(f"{policy.resource}  {summary(policy)}")
     for one in remarks:
         typer.echo(f"{one.severity}: {one.where}: {one.message}; {one.advice} [{one.code}]")
     for title, words in refused.items():
-        typer.echo(f"cannot be read: {title}: {words}")
+        typer.echo(f"cannot be read: {named(title, words)}")
     counts = ", ".join(f"{number} {kind}" for kind, number in board.counts().items())
     typer.echo(
         f"{len(found.policies)} policies, {found.others} more without a mirror; of {counts}",
