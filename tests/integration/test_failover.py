@@ -335,3 +335,17 @@ def test_a_lease_taken_when_the_clock_was_ahead_is_over_in_time(engine: Engine) 
         other.wait(1)
 
     assert [one.revision for one in other.told] == [1]
+
+
+def test_a_verifier_that_started_ahead_follows_its_clock_back(engine: Engine) -> None:
+    """The clock was an hour ahead and was put right: windows settle as ever, at once."""
+    host = Host(engine)
+    host.world.declare(POLICY)
+    host.world.now_us += HOUR
+    host.wait(1)
+    host.world.now_us -= HOUR
+    host.world.write(request(1, NOW + 5 * SECOND))
+    for _ in range(15):
+        host.wait(5)
+
+    assert [one.result.verdicts["matched"] for one in host.told] == [1]
