@@ -98,7 +98,7 @@ PODS: Final[dict[str, Any]] = {
         "terminationGracePeriodSeconds": 60,
         "extraEnv": [{"name": "TZ", "value": "UTC"}],
     }
-    for part in ("collector", "verifier", "api", "migrate")
+    for part in ("collector", "verifier", "api", "migrate", "doctor")
 }
 SPREAD: Final = nested(
     collector__topologySpreadConstraints=[
@@ -138,6 +138,7 @@ CASES: Final[dict[str, dict[str, Any]]] = {
     "monitoring without a key": nested(monitoring__serviceMonitor__enabled=True),
     "no network policies": nested(networkPolicy__enabled=False),
     "no migration": nested(migrate__enabled=False),
+    "no doctor": nested(doctor__enabled=False),
     "no budgets": nested(podDisruptionBudgets=False),
     "one of each": nested(collector__replicas=1, verifier__replicas=1, api__replicas=1),
     "image by digest": nested(image__digest="sha256:" + "0f" * 32),

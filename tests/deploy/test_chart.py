@@ -26,7 +26,13 @@ from tests.deploy.schema import CHART, SCHEMA, with_generated
 from tests.deploy.schemas import NEWEST, OLDEST, problems
 
 each_case = pytest.mark.parametrize("name", CASES)
-PROGRAMS = {"collector": "collect", "verifier": "verify", "api": "serve", "migrate": "migrate"}
+PROGRAMS = {
+    "collector": "collect",
+    "verifier": "verify",
+    "api": "serve",
+    "migrate": "migrate",
+    "doctor": "doctor",
+}
 
 
 @each_case

@@ -150,6 +150,18 @@ def test_the_migration_comes_first_and_needs_nothing_of_the_chart() -> None:
     assert [name for name in others if f'"{name}' in named_there] == []
 
 
+def test_the_doctor_sees_what_it_looks_at() -> None:
+    """`helm test` may reach brokers, database, receivers and identity provider."""
+    objects = render(TLS, MUTUAL, SASL, ALERTS, OIDC)
+    job = named(objects, "Job", "-doctor")
+
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+    assert egress(objects, "doctor") == {53, 5432, 9092, 443}
+    held = {one["name"] for one in pod(objects, "doctor")["spec"]["volumes"]}
+    assert held == {"tmp", "database", "kafka", "alerts"}
+
+
 def test_nothing_may_be_reached_but_what_is_needed() -> None:
     """All is denied to all pods; each part may speak to what it works with."""
     objects = render(nested(kafka__bootstrapServers=["a:9093", "b:9094", "c:9093"]))
