@@ -22,7 +22,6 @@ PREFIX: Final = "mirrorproof_"
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
 """Upper bounds of what transactions and requests may take."""
 
-
 Series = Mapping[tuple[str, ...], float]
 """The values of a metric by the values of its labels."""
 
