@@ -45,7 +45,7 @@ def start(settings: Settings, stop: Event) -> None:
 
 def ages(own: RetentionSettings) -> Ages:
     """How long things are kept by these settings."""
-    windows, messages = settled_window.c, alert_message.c
+    windows = settled_window.c
     of_window = and_(
         windows.policy == finding.c.policy,
         windows.start_us == finding.c.window_start_us,
@@ -73,32 +73,40 @@ def ages(own: RetentionSettings) -> Ages:
                 in_order=True,  # as they are chained
                 before_drop=_move_anchors,
             ),
-            Aging(
-                table=alert_message,
-                # What is still to be sent stays.
-                rows=select(messages.id, func.coalesce(messages.finished_us, _NEVER_US)),
-                keep_us=_us(own.alerts_days),
-            ),
-            Aging(
-                table=incident,
-                # What is open stays.
-                rows=select(incident.c.id, func.coalesce(incident.c.resolved_us, _NEVER_US)),
-                keep_us=_us(own.incidents_days),
-            ),
-            Aging(
-                table=cluster_pod,
-                # What runs stays.
-                rows=select(cluster_pod.c.id, func.coalesce(cluster_pod.c.ended_us, _NEVER_US)),
-                keep_us=_us(own.nodes_days),
-            ),
-            Aging(
-                table=silence,
-                rows=select(silence.c.id, silence.c.until_us),
-                keep_us=_us(own.incidents_days),
-            ),
+            *_told(own),
         ],
         needed_us=needed_us,
     )
+
+
+def _told(own: RetentionSettings) -> list[Aging]:
+    """What people were told, and pods of the cluster."""
+    messages, pods = alert_message.c, cluster_pod.c
+    return [
+        Aging(
+            table=alert_message,
+            # What is still to be sent stays.
+            rows=select(messages.id, func.coalesce(messages.finished_us, _NEVER_US)),
+            keep_us=_us(own.alerts_days),
+        ),
+        Aging(
+            table=incident,
+            # What is open stays.
+            rows=select(incident.c.id, func.coalesce(incident.c.resolved_us, _NEVER_US)),
+            keep_us=_us(own.incidents_days),
+        ),
+        Aging(
+            table=cluster_pod,
+            # What runs stays.
+            rows=select(pods.id, pods.ended_us).where(pods.ended_us.is_not(None)),
+            keep_us=_us(own.nodes_days),
+        ),
+        Aging(
+            table=silence,
+            rows=select(silence.c.id, silence.c.until_us),
+            keep_us=_us(own.incidents_days),
+        ),
+    ]
 
 
 def _note_findings(connection: Connection, _ids: Sequence[int], before_us: int) -> None:

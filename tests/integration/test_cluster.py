@@ -14,7 +14,7 @@ from sqlalchemy import Engine, select, update
 from collector.clock import SystemClock
 from collector.db.engine import open_engine, reading, writing
 from collector.db.tables import policy_version
-from collector.errors import MirrorproofError
+from collector.errors import MirrorproofError, Retryable
 from tests.cluster_server import (
     ClusterServer,
     Fault,
@@ -62,7 +62,8 @@ class Watched:
     def __init__(
         self, world: World, cluster: ClusterServer, folder: Path, owner: str = "one", **more: Any
     ) -> None:
-        self.engine = world.engine
+        self.engine, self.world = world.engine, world
+        self.away = 0
         self.writes = 0
         self.died: BaseException | None = None
         self._stop = Event()
@@ -72,12 +73,18 @@ class Watched:
             clock=SystemClock(),
             owner=owner,
             rest_s=0.02,
-            database_now_us=lambda _: world.now_us,
+            database_now_us=self._now_us,
             written=self._written,
             **more,
         )
         self.watcher = ClusterWatcher(parts)
         self._thread = Thread(target=self._run)
+
+    def _now_us(self, _connection: object) -> int:
+        if self.away > 0:
+            self.away -= 1
+            raise Retryable("the database is away")
+        return self.world.now_us
 
     def _written(self, _counts: dict[str, int], _refused: int) -> None:
         self.writes += 1
@@ -248,6 +255,20 @@ def test_one_replica_watches_and_another_takes_over(
             with reading(world.engine) as connection:
                 lease = connection.execute(select(verifier_lease)).one()
             assert (lease.owner, lease.epoch) == ("two", 100)
+
+
+def test_a_database_that_is_away_is_waited_for(
+    world: World, cluster: ClusterServer, tmp_path: Path
+) -> None:
+    """What is known is kept meanwhile, and written once it is back; nothing is listed again."""
+    with Watched(world, cluster, tmp_path) as watched:
+        eventually(lambda: watched.writes > 1)
+        asked = len(cluster.asked)
+        watched.away = 3
+        cluster.put("virtualservices", routed(100))
+        watched.shows((NAME, 100, True))
+        assert watched.away == 0
+        assert not [path for path in cluster.asked[asked:] if "watch=true" not in path]
 
 
 def test_traffic_is_judged_by_what_the_cluster_said_then(

@@ -111,7 +111,7 @@ def _document(
 
 def _print(found: Desired, remarks: list[Any], refused: dict[str, str], board: Board) -> None:
     from verifier.cli.policy import summary
-    from verifier.cluster.watcher import named
+    from verifier.cluster.words import named
 
     for policy in found.policies:
         typer.echo(f"{policy.resource}  {summary(policy)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from threading import Event, Thread
 from typing import Final
@@ -51,5 +52,6 @@ class FollowingThreads:
         self._ended.set()
         for reflector in self._reflectors:
             reflector.close()
+        deadline_s = time.monotonic() + _JOIN_S
         for thread in self._threads:
-            thread.join(_JOIN_S)
+            thread.join(max(0.0, deadline_s - time.monotonic()))

@@ -27,7 +27,7 @@ from verifier.cluster.following import FollowingThreads
 from verifier.cluster.pod_lives import PodLives
 from verifier.cluster.reflector import Reflector, Rules
 from verifier.cluster.resources import POD, POLICY_KINDS, Name
-from verifier.policies.node import one_line
+from verifier.cluster.words import trouble_of
 from verifier.settle import lease as leases
 from verifier.settle.lease import DatabaseClock, Lease, Standby, database_now_us
 
@@ -35,7 +35,6 @@ LEASE: Final = "cluster"
 _LONGEST_RESTS: Final = 5
 _EVERY_S: Final = 30.0
 """So often all is compared anew: policies that files declare come and go, too."""
-_MOST_TOLD: Final = 3
 
 
 class Watching(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,10 +104,7 @@ class ClusterWatcher:
             except Fenced as error:
                 self._log.warning("cluster_lease_lost", reason=str(error))
             except Retryable as error:
-                wait_s = self._backoff.failed(parts.clock.monotonic())
-                if self._throttle.ready("database_away", parts.clock.monotonic()):
-                    self._log.warning("cluster_not_recorded", reason=str(error))
-                parts.clock.wait(stop, wait_s)
+                self._put_off(error, stop)
 
     @property
     def _ttl_us(self) -> int:
@@ -181,14 +177,26 @@ class ClusterWatcher:
             now_s = clock.monotonic()
             changed_s = changed_s or (now_s if is_new else 0.0)
             rests = changed_s and (not is_new or now_s - changed_s > _LONGEST_RESTS * rest_s)
-            if rests or first or now_s - written_s > _EVERY_S:
-                self._write(lease, board)
-                first, changed_s = False, 0.0
-                written_s = renewed_s = clock.monotonic()
-            elif now_s - renewed_s > self._parts.lease_s / 3:
-                self._renew(lease)
-                renewed_s = clock.monotonic()
+            try:
+                if rests or first or now_s - written_s > _EVERY_S:
+                    self._write(lease, board)
+                    first, changed_s = False, 0.0
+                    written_s = renewed_s = clock.monotonic()
+                elif now_s - renewed_s > self._parts.lease_s / 3:
+                    self._renew(lease)
+                    renewed_s = clock.monotonic()
+                self._backoff.succeeded()
+            except Retryable as error:
+                # What is known is kept meanwhile: nobody has to list all of it again.
+                self._put_off(error, stop)
             clock.wait(stop, rest_s)
+
+    def _put_off(self, error: Retryable, stop: Event) -> None:
+        clock = self._parts.clock
+        wait_s = self._backoff.failed(clock.monotonic())
+        if self._throttle.ready("database_away", clock.monotonic()):
+            self._log.warning("cluster_not_recorded", reason=str(error), wait_s=round(wait_s, 2))
+        clock.wait(stop, wait_s)
 
     def _write(self, lease: Lease, board: Board) -> None:
         """Writes what follows from what is known; nothing, if somebody else has the lease."""
@@ -264,16 +272,3 @@ class ClusterWatcher:
                 **msgspec.to_builtins(changes),
                 not_mirrored=found.others,
             )
-
-
-def named(title: str, words: str) -> str:
-    """Why an object cannot be read, with its name."""
-    return words if title in words else f"{title}: {words}"
-
-
-def trouble_of(seen: Seen, found: Desired) -> str:
-    """What people should know, in one line: what cannot be followed, and what cannot be read."""
-    refused = [named(title, words) for title, words in sorted(found.refused.items())]
-    told = [*seen.troubles, *refused]
-    more = len(told) - _MOST_TOLD
-    return one_line("; ".join(told[:_MOST_TOLD]) + (f"; and {more} more" if more > 0 else ""))
