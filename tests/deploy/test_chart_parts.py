@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from typing import Any
 
 import pytest
@@ -199,6 +200,18 @@ def test_peers_of_network_policies_can_be_named() -> None:
     assert {"to": [peer], "ports": [{"port": 6432, "protocol": "TCP"}]} in rules
 
 
+def test_name_servers_can_be_elsewhere() -> None:
+    """OpenShift's are in another namespace, at another port."""
+    peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}}}
+    objects = render(nested(networkPolicy__dns={"to": [peer], "ports": [5353]}))
+    (rule, *_) = named(objects, "NetworkPolicy", "-migrate")["spec"]["egress"]
+
+    assert rule["to"] == [peer]
+    assert [(one["port"], one["protocol"]) for one in rule["ports"]] == [
+        *((5353, "UDP"), (5353, "TCP"))
+    ]
+
+
 def test_who_comes_in_is_named() -> None:
     """Prometheus reads metrics; the API answers this namespace only, unless told otherwise."""
     gate = {"namespaceSelector": {"matchLabels": {"name": "ingress"}}}
@@ -331,6 +344,22 @@ def test_rules_and_dashboard_are_the_files() -> None:
         (CHART / "files" / "dashboard.json").read_text()
     )
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+def test_pods_are_what_the_image_is_made_for() -> None:
+    """Version, user, ports and program are those of the package and of the Dockerfile."""
+    docker = (CHART.parent / "Dockerfile").read_text()
+    project = tomllib.loads((CHART.parents[1] / "pyproject.toml").read_text())["project"]
+    spec = pod(render(), "collector")["spec"]
+    heartbeat = (CHART.parent / "shippers" / "heartbeat.yaml").read_text()
+    own = spec["securityContext"]
+
+    assert spec["containers"][0]["image"] == f"mirrorproof:{project['version']}"
+    assert f"image: mirrorproof:{project['version']}\n" in heartbeat
+    assert f"USER {own['runAsUser']}:{own['runAsGroup']}\n" in docker
+    assert f"runAsUser: {own['runAsUser']}\n" in heartbeat
+    assert 'ENTRYPOINT ["mirrorproof"]' in docker
+    assert "command" not in spec["containers"][0]
 
 
 def test_the_image_is_that_of_the_digest_where_there_is_one() -> None:
