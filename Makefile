@@ -62,6 +62,25 @@ simulate-incidents: $(VENV)/installed ## Simulate months of traffic: false incid
 test-faults: $(VENV)/installed ## Have brokers and databases fail in every way; what takes long (minutes)
 	@$(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal -m slow $(FAULTS) $(ARGS)
 
+.PHONY: test-failover
+test-failover: $(VENV)/installed ## Restart Apache Kafka and PostgreSQL, fail over to a standby; print how long it takes
+	@$(PY) -m pytest -n 0 -m slow tests/integration/test_restart_faults.py tests/integration/test_database_faults.py \
+		tests/integration/test_failover.py -k "restart or crash or failover or replaced" $(ARGS)
+
+.PHONY: test-rebalances
+test-rebalances: $(VENV)/installed ## Thirty changes of a group of 1 to 4 collectors under load; print how long partitions wait
+	@MIRRORPROOF_TEST_CHANGES=30 $(PY) -m tests.servers $(PY) -m pytest -n 0 -m slow --timeout 3600 \
+		tests/integration/test_group_faults.py -k come_and_go $(ARGS)
+
+# Of event time, and what they take.
+HOURS ?= 24
+MINUTES ?= 20
+SEED ?= 1
+
+.PHONY: soak
+soak: $(VENV)/installed ## A day in twenty minutes, with a fault every ten simulated ones (HOURS, MINUTES, SEED, ARGS)
+	@$(PY) -m tests.soak --hours $(HOURS) --minutes $(MINUTES) --seed $(SEED) $(ARGS)
+
 .PHONY: test-upgrade
 test-upgrade: $(VENV)/installed ## Run the release before on today's schema, while lines flow (needs git history)
 	@$(PY) -m pytest -m slow -rs tests/integration/test_upgrade.py $(ARGS)

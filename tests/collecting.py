@@ -65,7 +65,7 @@ class Production(Thread):
     def end(self) -> None:
         """Stops; everything is acknowledged then."""
         self._ended.set()
-        self.join(60)
+        self.join(150)
         assert not self.is_alive()
 
     def run(self) -> None:
@@ -79,7 +79,7 @@ class Production(Thread):
                 futures.append((partition, request_id, sent))
                 number += 1
             for partition, request_id, sent in futures:
-                sent.get(timeout=30)
+                sent.get(timeout=120)  # a broker may be restarted meanwhile
                 self.ledger.append(request_id)
                 self.sent[partition] += 1
         self._producer.close()
@@ -230,10 +230,11 @@ class Site:
         self.collector, self.production, self.rows = collector, production, rows
         self.broker, self.database = proxies
 
-    def goes_on(self) -> None:
-        """Waits until something new is written."""
-        before = sum(self.rows.offsets())
+    def goes_on(self) -> float:
+        """Waits until something new is written; how long that took, seconds."""
+        since_s, before = time.monotonic(), sum(self.rows.offsets())
         self.collector.until(lambda: sum(self.rows.offsets()) > before, "no progress")
+        return time.monotonic() - since_s
 
     def check(self) -> None:
         """Ends production, waits for the rest, and compares: nothing lost, nothing doubled."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from threading import Event, Thread
 from typing import Final
 
-from sqlalchemy import Connection, Engine, and_, func, select, update
+from sqlalchemy import Column, Connection, Engine, and_, func, select, update
 
 from collector.clock import Clock, SystemClock
 from collector.db.engine import open_engine
@@ -20,7 +20,14 @@ from verifier.cluster.tables import cluster_pod
 from verifier.incidents.tables import incident, silence
 from verifier.settle.audit import FINDINGS
 from verifier.settle.kept import needed_us
-from verifier.tables import chain_head, finding, settled_window
+from verifier.tables import (
+    chain_head,
+    copy_marker,
+    finding,
+    marker_change,
+    pod_hour,
+    settled_window,
+)
 
 _DAY_US: Final = 24 * 3_600 * 1_000_000
 _NEVER_US: Final = 2**62
@@ -76,7 +83,17 @@ def ages(own: RetentionSettings) -> Ages:
             *_told(own),
         ],
         needed_us=needed_us,
+        summaries=_summaries(own),
     )
+
+
+def _summaries(own: RetentionSettings) -> list[tuple[Column[int], int]]:
+    return [
+        # Each pod's last hours are kept; pods that are gone for long say nothing any more.
+        (pod_hour.c.hour_us, _us(own.nodes_days)),
+        (copy_marker.c.hour_us, _us(own.windows_days)),
+        (marker_change.c.start_us, _us(own.windows_days)),
+    ]
 
 
 def _told(own: RetentionSettings) -> list[Aging]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     Engine,
@@ -121,6 +122,12 @@ def forget_nodes(engine: Engine, before_us: int, signs_before_us: int) -> None:
     """
     with writing(engine) as connection:
         forget_signs(connection, before_us, signs_before_us)
+
+
+def drop_summaries(engine: Engine, column: Column[int], before_us: int) -> None:
+    """Drops the rows of a column's table whose time is before then: a few at each run."""
+    with writing(engine) as connection:
+        connection.execute(delete(column.table).where(column < before_us))
 
 
 # --- the lines of SQLite

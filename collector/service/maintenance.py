@@ -11,7 +11,7 @@ from threading import Event
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Column, Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from collector.clock import Clock
@@ -40,6 +40,8 @@ class Ages(msgspec.Struct, frozen=True, kw_only=True):
         tables: Tables with rows that age.
         needed_us: Tells from which ingest time on lines are needed to settle what is not settled
             yet; None: nobody settles.
+        summaries: Tables with few rows and no number: the column that tells their time, and how
+            long they are kept.
     """
 
     lines_us: int
@@ -47,6 +49,7 @@ class Ages(msgspec.Struct, frozen=True, kw_only=True):
     nodes_us: int
     tables: Sequence[Aging]
     needed_us: Callable[[Connection], int | None] = lambda _: None
+    summaries: Sequence[tuple[Column[int], int]] = ()
 
 
 class Report(msgspec.Struct):
@@ -214,6 +217,9 @@ class _Run:
         for aging in self._ages.tables:
             before_us = self._rows_before_us(aging)
             self._note(aging.name, retention.drop_rows(self._engine, aging, before_us, self._rest))
+        for column, keep_us in self._ages.summaries:
+            if keep_us:
+                retention.drop_summaries(self._engine, column, self._now_us - keep_us)
         if self._ages.nodes_us:
             lines_us = self._oldest_line_us()
             before_us = min(self._now_us - self._ages.nodes_us, lines_us)

@@ -27,7 +27,7 @@ from tests.clocks import HandClock
 from tests.settling import NOW, SECOND, TOPIC, World, make_policy, request
 from verifier.retention import ages
 from verifier.settle.audit import follow, policies
-from verifier.tables import finding, settled_window
+from verifier.tables import copy_marker, finding, marker_change, pod_hour, settled_window
 
 pytestmark = pytest.mark.integration
 DAY = NOW // DAY_US * DAY_US
@@ -186,6 +186,25 @@ def test_rows_of_every_other_table_go_by_their_own_age(engine: Engine) -> None:
         [0, 0, 0, 0, 1],
         [0, 0, 0, 0, 0],
     ]
+
+
+def test_what_is_counted_by_hour_goes_too(engine: Engine) -> None:
+    """What told copies goes with the windows, and the hours of pods that are gone with nodes."""
+    rows: list[tuple[Table, dict[str, object]]] = [
+        (pod_hour, {"pod_id": 1, "hour_us": DAY}),
+        (copy_marker, {"policy": "p", "hour_us": DAY, "marker": "hops", "copies": 1}),
+        (marker_change, {"policy": "p", "start_us": DAY, "before": "", "after": "hops"}),
+    ]
+    with writing(engine) as connection:
+        for table, values in rows:
+            connection.execute(insert(table).values(values))
+
+    found = []
+    for day in (1, 3, 5):
+        keep(engine, DAY + day * DAY_US, nodes_days=2, windows_days=4)
+        found.append([count(engine, table) for table, _ in rows])
+
+    assert found == [[1, 1, 1], [0, 1, 1], [0, 0, 0]]
 
 
 def test_rows_go_a_portion_in_a_transaction(engine: Engine) -> None:
