@@ -4,6 +4,7 @@ make bench                                     everything, about fifteen minutes
 make bench ARGS="--only parse --only write"    some subjects
 make bench ARGS="--only collector --lines 2000000 --runs 1 --json"
 make bench ARGS="--only settle --rows 50M"      half an hour, 40 GB of disk
+make bench ARGS="--only api --rows 50M"         the same history, asked over HTTP
 python -m tests.servers make bench             on Apache Kafka
 """
 
@@ -16,7 +17,7 @@ import platform
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.bench import check, collecting, parsing, settling, writing
+from tests.bench import asking, check, collecting, parsing, settling, writing
 from tests.bench.figures import HEADER, Figure, Options, table_row
 
 SUBJECTS: Final[dict[str, Callable[[Options], Iterator[Figure]]]] = {
@@ -29,6 +30,7 @@ SUBJECTS: Final[dict[str, Callable[[Options], Iterator[Figure]]]] = {
     "drain": collecting.drains,
     "check": check.checks,
     "settle": settling.settles,
+    "api": asking.asks,
 }
 
 

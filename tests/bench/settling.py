@@ -31,7 +31,7 @@ POLICY: Final = make_policy(("v1", 100.0))
 BACKLOG: Final = 1_000_000
 """Lines that wait to be settled."""
 _PER_S: Final = 2_000
-_HOURS: Final = 48
+HOURS: Final = 48
 """Over so many hours, and as many partitions, the history reaches back."""
 _WINDOW_US: Final = 10 * SECOND_US
 
@@ -51,13 +51,13 @@ def settles(options: Options) -> Iterator[Figure]:
             before = _tick_cpu_s(told)
 
 
-def prepare(engine: Engine, rows: int) -> None:
+def prepare(engine: Engine, rows: int, backlog: int = BACKLOG) -> None:
     """A history of so many lines that is settled, and a backlog that is not."""
     history.seed(engine)
     requests = rows // LINES
-    span_s = _HOURS * 3_600 - 1_800
-    old = Traffic(0, requests, NOW_US - _HOURS * HOUR_US, max(1, -(-requests // span_s)))
-    new = Traffic(requests, BACKLOG // LINES, NOW_US, _PER_S)
+    span_s = HOURS * 3_600 - 1_800
+    old = Traffic(0, requests, NOW_US - HOURS * HOUR_US, max(1, -(-requests // span_s)))
+    new = Traffic(requests, backlog // LINES, NOW_US, _PER_S)
     with writing(engine) as connection:
         record_versions(connection, [to_record(POLICY)], 0)
     with history.without_indexes(engine):

@@ -13,6 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from collector.errors import MirrorproofError
+from verifier.cli.printing import reflowed
 
 app: Final = typer.Typer(
     name="mirrorproof",
@@ -62,6 +63,16 @@ def register_all() -> None:
         return
     for name in _COMMANDS:
         import_module(f"verifier.cli.{name}").register(app)
+    _reflow(app)
+
+
+def _reflow(group: typer.Typer) -> None:
+    """Has helps fill the terminal, whatever its width; they stand in the code as that is wide."""
+    for command in group.registered_commands:
+        command.help = reflowed(command.help or "")
+    for one in group.registered_groups:
+        if one.typer_instance is not None:
+            _reflow(one.typer_instance)
 
 
 def _say_wrong_usage(error: TyperException) -> None:

@@ -14,3 +14,9 @@ def escaped(value: bytes) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )
+
+
+def reflowed(text: str) -> str:
+    """A text with each paragraph on one line, but for what is indented, as examples are."""
+    paragraphs = text.strip().split("\n\n")
+    return "\n\n".join(one if one.startswith(" ") else " ".join(one.split()) for one in paragraphs)

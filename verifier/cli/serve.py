@@ -15,7 +15,7 @@ from verifier.cli.collect import (
 )
 from verifier.cli.database import existing
 
-_HELP: Final = """Answers questions: what was settled, found and ingested, for audits and programs.
+_HELP: Final = """Shows the page and answers questions: what was settled, found and ingested.
 
 Statements, windows, findings, requests, policies and ingestion as JSON under /api/v1, described at
 /api/v1/openapi.json; probes at /healthz and /readyz. While there is no key (`mirrorproof key
@@ -48,7 +48,8 @@ def serve(
     stop = stop_on_signals()
     with existing(settings) as engine:
         server = Server(make_services(settings, engine))
-        typer.echo(f"mirrorproof answers at {server.url}/api/v1", err=True)
+        said = f"the page is at {server.url}, the query API at {server.url}/api/v1"
+        typer.echo(said, err=True)
         server.run(stop)
 
 
