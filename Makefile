@@ -33,10 +33,11 @@ test: $(VENV)/installed ## Run the tests and print branch coverage (ARGS go to p
 	@$(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal -m "not slow" --cov --cov-report=term:skip-covered $(ARGS)
 
 .PHONY: test-long
-test-long: $(VENV)/installed ## Settle forty times as many generated cases, and 2000 through the whole pipeline, for nights
+test-long: $(VENV)/installed ## Forty times as many generated cases, 2000 through the whole pipeline, every recording in every form, for nights
 	@MIRRORPROOF_TEST_EXAMPLES=40 MIRRORPROOF_TEST_CASES=2000 $(PY) -m pytest -n $(TEST_WORKERS) --timeout 14400 \
-		tests/integration/test_settle_differential.py tests/integration/test_pipeline_differential.py \
-		tests/integration/test_shipping.py $(ARGS)
+		tests/unit tests/integration/test_settle_differential.py tests/integration/test_pipeline_differential.py \
+		tests/integration/test_shipping.py tests/integration/test_settle_recordings.py \
+		tests/e2e/test_check_recordings.py $(ARGS)
 
 .PHONY: test-openapi
 test-openapi: $(VENV)/installed ## Ask the API fifty times as many odd questions by its own description (minutes)

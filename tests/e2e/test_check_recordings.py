@@ -7,6 +7,7 @@ import random
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +47,25 @@ def lines_add_up(lines: dict[str, int]) -> bool:
     )
 
 
-@pytest.mark.parametrize("senders", [True, False], ids=["with_senders", "without_senders"])
-@pytest.mark.parametrize("form", recordings.FORMS)
-@pytest.mark.parametrize("scenario", recordings.SCENARIOS)
+def _recorded() -> Iterator[Any]:
+    """Every recording as it is, and in one other form in turn; in all of them at night."""
+    others = [form for form in recordings.FORMS if form != "plain"]
+    for number, scenario in enumerate(recordings.SCENARIOS):
+        for form in recordings.FORMS:
+            for senders in (True, False):
+                if form == "json" and scenario in _TEXT_ONLY:
+                    continue
+                in_turn = form == others[number % len(others)] and senders == (number % 8 < 4)
+                named = f"{scenario}-{form}-{'with' if senders else 'without'}_senders"
+                marks = () if form == "plain" or in_turn else pytest.mark.slow
+                yield pytest.param(scenario, form, senders, id=named, marks=marks)
+
+
+@pytest.mark.parametrize(("scenario", "form", "senders"), list(_recorded()))
 def test_recording_gets_its_expected_counts(
     scenario: str, form: str, senders: bool, tmp_path: Path
 ) -> None:
     """Every recording is judged as the applications' truth says, in every form of its logs."""
-    if form == "json" and scenario in _TEXT_ONLY:
-        form = "plain"
     logs = recordings.read(scenario, senders=senders)
     arguments = recordings.FORMS[form](logs, tmp_path)
     expected = recordings.EXPECTED[scenario]
