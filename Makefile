@@ -9,12 +9,17 @@ PY := $(VENV)/bin/python
 ARGS ?=
 # Of these files `make test` runs some tests only.
 FAULTS := $(wildcard tests/integration/test_*_faults.py) tests/e2e/test_demo.py \
-	$(patsubst %,tests/integration/test_%.py,bomb campaign custom_formats failover incidents poison retention \
+	$(patsubst %,tests/integration/test_%.py,bomb campaign custom_formats expand failover incidents poison retention \
 	settle_restart)
 # How long `make fuzz` looks.
 SECONDS ?= 600
 # How many tests run at the same time.
 TEST_WORKERS ?= 2
+# Of those that wait for brokers and databases more than they work.
+FAULT_WORKERS ?= 3
+
+# Images of containers often set it, and then each process compiles the project's modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # A user's own pip settings must not send packages past the virtual environment.
 export PIP_USER := 0
@@ -61,7 +66,7 @@ simulate-incidents: $(VENV)/installed ## Simulate months of traffic: false incid
 
 .PHONY: test-faults
 test-faults: $(VENV)/installed ## Have brokers and databases fail in every way; what takes long (minutes)
-	@$(PY) -m pytest -n $(TEST_WORKERS) --dist worksteal -m slow $(FAULTS) $(ARGS)
+	@$(PY) -m pytest -n $(FAULT_WORKERS) --dist worksteal -m slow $(FAULTS) $(ARGS)
 
 .PHONY: test-failover
 test-failover: $(VENV)/installed ## Restart Apache Kafka and PostgreSQL, fail over to a standby; print how long it takes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,11 +22,11 @@ from sqlalchemy import create_engine
 
 from collector.db.engine import open_engine
 from tests.api import make_key, services_of
+from tests.examples import MANY
 from tests.settling import NOW, SECOND, World, make_policy, request
 from verifier.api.app import create_app
 from verifier.api.scopes import Scope
 
-MANY: Final = int(os.environ.get("MIRRORPROOF_TEST_EXAMPLES", "1"))
 _CHECKS: Final = [
     not_a_server_error,
     status_code_conformance,

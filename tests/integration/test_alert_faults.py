@@ -35,6 +35,7 @@ from tests.alerting import (
     unfinished,
 )
 from tests.events import make_event, resolved
+from tests.examples import MANY
 from verifier.alerts import registry
 from verifier.alerts.added import Guard, add, added
 from verifier.alerts.deliver import Deliverer
@@ -50,7 +51,6 @@ REPOSITORY = Path(__file__).parents[2]
 KEY = b"k" * 32
 VAULT_KEYS = tuple(base64.b64encode(bytes([n]) * 32).decode() for n in (251, 255))
 """Two keys that seal, both with a letter of base64's common alphabet."""
-MANY = int(os.environ.get("MIRRORPROOF_TEST_EXAMPLES", "1"))
 """How many times as many alerts and kills."""
 
 

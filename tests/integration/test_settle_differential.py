@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
 from collector.db.engine import open_engine
+from tests.examples import MANY
 from tests.settle_lines import POLICIES, lines
 from tests.settle_oracle import Oracle, numbers, summed
 from tests.settling import SECOND, Given, World, emptied
@@ -21,12 +21,11 @@ from verifier.settle.tick import TickRules
 from verifier.settle.watermark import EvidenceRules
 from verifier.tables import settled_window
 
-pytestmark = pytest.mark.integration
-EXAMPLES = {"sqlite": 10, "postgresql": 3}
+# What it runs is measured in the tests of each case; all these examples would only take longer.
+pytestmark = [pytest.mark.integration, pytest.mark.no_cover]
+EXAMPLES = {"sqlite": 6, "postgresql": 3}
 KEPT = 3
 """Findings of a window that are stored: few, so that more than that are only counted."""
-MANY = 2 * int(os.environ.get("MIRRORPROOF_TEST_EXAMPLES", "0")) or 1
-"""So many times more examples: `.ci/run` takes six times as many, nights eighty."""
 SIZES = (5, 10, 30)
 NUMBERS = tuple(numbers(Tally(0)))
 """Every number of a window, whether or not an example has any."""

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from collector.db.engine import open_engine
 from tests.shipping.run import CASES, Case, by_check, live
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.no_cover]
 FAST = ("10 % of lines dropped", "20 s of each node dropped", "dead, and back without the rest")
 FEW = [
     pytest.param(case, id=case.name, marks=() if case.name in FAST else pytest.mark.slow)
