@@ -11,11 +11,12 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from collector.db.engine import open_engine, reading
+from collector.db.partitions import Partitions
 from collector.traits import HOP_SHIFT, Trait
 from tests.settling import NOW, SECOND, Given, World, emptied, make_policy, request
 from verifier.cli import app, register_all
 from verifier.policy_files.evidence import evidence_lints
-from verifier.settle.markers import Change, changes, told
+from verifier.settle.markers import KEPT_US, Change, changes, told
 from verifier.tables import copy_marker
 
 pytestmark = pytest.mark.integration
@@ -68,6 +69,22 @@ def test_an_upgrade_that_takes_the_suffix_away_is_told_once(world: World) -> Non
         ]
         (found,) = told(connection, NOW)
     assert found.copies == {"shadow host": 96, "policy": 104}
+
+
+def test_marks_are_forgotten_as_windows_are(world: World) -> None:
+    """After the time that is kept; what the last change was stays, however old it is."""
+    ask(world, 0, 20, Trait.SHADOW_HOST)
+    ask(world, 20, 40)
+    world.settle_all()
+    later = NOW + KEPT_US + 2 * 3_600 * SECOND
+    world.now_us = later // (3_600 * SECOND) * 3_600 * SECOND
+    Partitions(world.engine).cover(world.now_us)
+    world.write(request(5000, world.now_us))
+    world.settle_all()
+
+    with reading(world.engine) as connection:
+        assert [sum(one.copies.values()) for one in told(connection, NOW)] == [1]
+        assert changes(connection, 0) == [Change(NAME, NOW + 20 * SECOND, "shadow host", "policy")]
 
 
 @pytest.mark.parametrize("set_wise", [True, False])

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.log import get_logger
@@ -23,6 +23,10 @@ FEW: Final = 20
 """So many copies of a window say what tells them."""
 NEARLY_ALL: Final = 0.9
 """One mark tells so many of them: while proxies are exchanged one by one, none does."""
+
+KEPT_US: Final = 400 * 24 * HOUR_US
+"""So long before a window its policy's marks are remembered: as windows are, unless settings say
+otherwise."""
 
 _log = get_logger(component="markers")
 
@@ -72,6 +76,8 @@ def note(connection: Connection, settled: Settled, markers: Mapping[Marker, int]
                 set_={"copies": copy_marker.c.copies + number},
             )
         )
+    if start_us % HOUR_US < settled.window.end_us - start_us:
+        forget(connection, policy, start_us - KEPT_US)
     after = dominant(found)
     if after is None:
         return None
@@ -83,6 +89,18 @@ def note(connection: Connection, settled: Settled, markers: Mapping[Marker, int]
     if change.before:
         _log.warning("marker_changed", policy=policy, before=change.before, after=change.after)
     return change
+
+
+def forget(connection: Connection, policy: str, before_us: int) -> None:
+    """Forgets the marks of a policy before a time, but what its last change was."""
+    hours, c = copy_marker.c, marker_change.c
+    connection.execute(delete(copy_marker).where(hours.policy == policy, hours.hour_us < before_us))
+    last_us = select(func.max(c.start_us)).where(c.policy == policy).scalar_subquery()
+    connection.execute(
+        delete(marker_change).where(
+            c.policy == policy, c.start_us < before_us, c.start_us < last_us
+        )
+    )
 
 
 def dominant(markers: Mapping[Marker, int]) -> Marker | None:
