@@ -5,6 +5,7 @@ make bench ARGS="--only parse --only write"    some subjects
 make bench ARGS="--only collector --lines 2000000 --runs 1 --json"
 make bench ARGS="--only settle --rows 50M"      half an hour, 40 GB of disk
 make bench ARGS="--only api --rows 50M"         the same history, asked over HTTP
+make bench ARGS="--only storage"                bytes of a million lines, with indexes
 python -m tests.servers make bench             on Apache Kafka
 """
 
@@ -17,7 +18,7 @@ import platform
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.bench import asking, check, collecting, parsing, settling, writing
+from tests.bench import asking, check, collecting, parsing, settling, storing, writing
 from tests.bench.figures import HEADER, Figure, Options, table_row
 
 SUBJECTS: Final[dict[str, Callable[[Options], Iterator[Figure]]]] = {
@@ -31,6 +32,7 @@ SUBJECTS: Final[dict[str, Callable[[Options], Iterator[Figure]]]] = {
     "check": check.checks,
     "settle": settling.settles,
     "api": asking.asks,
+    "storage": storing.stores,
 }
 
 

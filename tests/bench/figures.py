@@ -56,12 +56,14 @@ class Figure(msgspec.Struct, frozen=True):
         lines: How many lines (or rows) each run took.
         runs: All of them.
         note: What else a reader should know.
+        bytes_each: Bytes of disk that a line takes; None: that is not what was measured.
     """
 
     name: str
     lines: int
     runs: tuple[Run, ...]
     note: str = ""
+    bytes_each: float | None = None
 
     def rates(self) -> tuple[float, float]:
         """Lines a second by the clock on the wall: median and best."""
@@ -86,6 +88,7 @@ class Figure(msgspec.Struct, frozen=True):
             "cpu_us_per_line": {"median": round(cpu, 2), "least": round(least, 2)},
             "rss_mb": max(sizes, default=None),
             "target_lines_per_s": TARGETS.get(self.name),
+            "bytes_per_line": None if self.bytes_each is None else round(self.bytes_each, 1),
             "note": self.note,
         }
 
