@@ -18,6 +18,7 @@ from sqlalchemy import Engine, Integer, String, insert, select, text, update
 from collector.db.engine import open_engine, writing
 from collector.db.partitions import HOUR_US
 from collector.db.tables import observation
+from collector.log import configure
 from collector.settings import ApiSettings, DatabaseSettings, Settings
 from tests.bench import settling
 from tests.bench.figures import Figure, Options, Run
@@ -42,6 +43,7 @@ Ask = Callable[[str, dict[str, str]], None]
 
 def asks(options: Options) -> Iterator[Figure]:
     """The figures of each database."""
+    configure("warning")  # a line for each request would be between them
     for kind in ("PostgreSQL", "SQLite"):
         with database(kind) as url:
             engine = open_engine(url)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -43,14 +42,27 @@ def _routes() -> list[tuple[str, str]]:
     return [(path, method.upper()) for path, methods in paths.items() for method in methods]
 
 
+DATABASES: Final = ["sqlite"] if MANY == 1 else ["sqlite", "postgresql"]
+"""`make test` asks over the quick one only: questions are what matters."""
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A migrated database for all routes."""
+    if request.param == "sqlite":
+        path = tmp_path_factory.mktemp("openapi") / "mirrorproof.db"
+        shutil.copy(request.getfixturevalue("_sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    template = request.getfixturevalue("_postgres_template")
+    with request.getfixturevalue("postgres_server").new(template) as made:
+        yield made
+
+
 @pytest.fixture(scope="module")
-def asked(
-    tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path
-) -> Iterator[tuple[Any, dict[str, str]]]:
+def asked(url: str) -> Iterator[tuple[Any, dict[str, str]]]:
     """The description of an API over something settled, and the headers of who may do all."""
-    path = tmp_path_factory.mktemp("openapi") / "mirrorproof.db"
-    shutil.copy(_sqlite_template, path)
-    engine = open_engine(f"sqlite:///{path}")
+    engine = open_engine(url)
     world = World(engine)
     world.declare(make_policy(("v1", 100)))
     lines = [line for number in range(4) for line in request(number, NOW + number * 10 * SECOND)]
