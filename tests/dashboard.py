@@ -165,6 +165,11 @@ def _options(panel: Panel) -> dict[str, Any]:
             "colorMode": "value",
             "graphMode": "none",
             "textMode": "auto",
+            "justifyMode": "auto",
+            "orientation": "auto",
+            "wideLayout": True,
+            "showPercentChange": False,
+            "percentChangeColorMode": "standard",
         }
     return {
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
