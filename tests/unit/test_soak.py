@@ -46,7 +46,7 @@ def test_processes_share_one_clock_and_one_of_them_may_be_wrong(tmp_path: Path) 
 
 
 def test_what_grows_is_told_from_what_is_flat() -> None:
-    """A leak of memory, or of a descriptor a minute, shows; filling caches at the start does not."""
+    """A leak of memory, or of a descriptor a minute, shows; caches that fill at first do not."""
     flat = [Sample(at, 100e6 if at > 20 else 50e6, 12, 7) for at in range(400)]
     leaky = [Sample(at, 100e6 + at * 1e5, 12 + at / 60, 7) for at in range(1200)]
 
