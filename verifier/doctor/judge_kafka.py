@@ -142,7 +142,7 @@ def kept(topic: str, retention_s: float | None, held_s: float | None, late_s: fl
         retention_s = None
     given = [one for one in (retention_s, held_s) if one is not None]
     if not given:
-        return ok(name, "nothing was dropped so far")
+        return ok(name, "no limit is known, and nothing was dropped so far")
     least_s = min(given)
     seen = f"{duration(least_s)}, by {'its configuration' if least_s == retention_s else 'size'}"
     do = "raise retention.ms and retention.bytes of the topic: a day at least"
