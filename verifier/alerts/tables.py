@@ -32,7 +32,8 @@ alert_endpoint: Final = Table(
     Column("origin", Text, nullable=False, comment="settings or api"),
     Column("form", Text, nullable=False),
     Column("wants", Text, nullable=False, comment="JSON: which events it gets"),
-    Column("config", Text, comment="JSON, sealed; null: it is in the settings"),
+    # Sealed where it was added through the API; the comment is as the database has it.
+    Column("config", Text, comment="JSON with secrets; null: it is in the settings"),
     Column("fingerprint", Text, nullable=False, comment="keyed hash of form and address"),
     Column("created_us", BigInteger, nullable=False),
     Column("disabled_us", BigInteger, comment="null: enabled"),
