@@ -112,7 +112,7 @@ def test_up_collects_and_verifies_in_one_process(kafka: KafkaBroker, tmp_path: P
     """Lines in Kafka become settled windows; SIGTERM ends both parts in good order."""
     topic = kafka.create_topic(2)
     for number, (pod, lines) in enumerate(recorded("v1_outage").items()):
-        kafka.send(topic, [_shipped(pod, line) for line in lines], partition=number % 2)
+        kafka.send(topic, [in_envelope(pod, line) for line in lines], partition=number % 2)
     expected = json.loads((DATA / "recordings" / "expected.json").read_text())["v1_outage"]
     wanted = expected["with_senders"]
 
@@ -179,7 +179,8 @@ def test_up_gives_up_a_broker_that_never_answers(tmp_path: Path) -> None:
     assert "given up after 0.1 s (kafka.start_timeout_s)" in said
 
 
-def _shipped(pod: str, line: str) -> bytes:
+def in_envelope(pod: str, line: str) -> bytes:
+    """A line as Fluent Bit ships it, without its node."""
     kubernetes = {"pod_name": pod, "namespace_name": "weather", "container_name": "istio-proxy"}
     return json.dumps({"log": f"{line}\n", "kubernetes": kubernetes}).encode()
 

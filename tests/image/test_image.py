@@ -16,10 +16,9 @@ from typing import Any, Final
 import docker
 import pytest
 
-from tests.e2e.test_verify import DATA, POLICY, recorded
+from tests.e2e.test_verify import DATA, POLICY, in_envelope, recorded
 from tests.image.engine import Engine
 from tests.image.making import ROOT
-from tests.lines import shipped
 from tests.servers.kafka import KafkaBroker
 from tests.servers.process import free_ports
 
@@ -130,7 +129,7 @@ def test_all_parts_run_from_it_up_to_a_statement(
     """What was lost in a recording is what the API says; each part is healthy, and stops well."""
     environment = settings["environment"]
     for number, (pod, lines) in enumerate(recorded("v1_outage").items()):
-        values = [shipped(line, pod=pod, version=_version(pod)) for line in lines]
+        values = [in_envelope(pod, line) for line in lines]
         kafka.send(environment["MIRRORPROOF_KAFKA__TOPICS"], values, partition=number % 2)
     expected = json.loads((DATA / "recordings" / "expected.json").read_text())["v1_outage"]
     wanted = expected["with_senders"]
@@ -159,10 +158,6 @@ def test_all_parts_run_from_it_up_to_a_statement(
     assert told["statement"] == "violated"
     assert (refused, users) == (1, {"65532"})
     assert ends == {"collect": 0, "verify": 0, "serve": 0}
-
-
-def _version(pod: str) -> str:
-    return "v2" if "-v2-" in pod else "v1"
 
 
 def _statement(api: str, key: str, requests: int) -> dict[str, Any] | None:
