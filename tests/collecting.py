@@ -183,6 +183,7 @@ def running(
     name: str = "collector",
     *arguments: str,
     program: Sequence[str] = COLLECT,
+    declared: str = POLICY,
     **settings: object,
 ) -> Iterator[Collector]:
     """The real command, in a process of its own, gone at the end of the block.
@@ -192,11 +193,12 @@ def running(
         name: Of the log.
         arguments: Of `collect`, besides the policy.
         program: The command itself.
+        declared: The policy.
         settings: By their variables, without the prefix: `KAFKA__TOPICS="logs"`.
     """
     (port,) = free_ports(1)
     policy, log = folder / "policy.yaml", folder / f"{name}.log"
-    policy.write_text(POLICY)
+    policy.write_text(declared)
     variables = {
         "COLLECTOR__HEALTH_LISTEN": f"127.0.0.1:{port}",
         "KAFKA__BATCH_RECORDS": 500,  # many transactions for a fault to hit

@@ -80,7 +80,6 @@ class Installation:
             "KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap, "KAFKA__TOPICS": self.traffic.topic,
             "DATABASE__URL": url, "VERIFIER__WINDOW_S": 1, "VERIFIER__SHIPPING_ALLOWANCE_S": 1,
         }  # fmt: skip
-        (folder / "mesh.yaml").write_text(policy(grace_s=2))
 
     def migrate(self, program: Sequence[str]) -> None:
         """By the command of a release."""
@@ -91,8 +90,8 @@ class Installation:
     def collect(self, name: str, program: Sequence[str], partitions: str) -> None:
         """Starts a collector."""
         started = running(
-            self.folder, name, "--policy", str(self.folder / "mesh.yaml"),
-            program=[*program, "collect"], KAFKA__PARTITIONS=partitions, **self._settings,
+            self.folder, name, program=[*program, "collect"], declared=policy(grace_s=2),
+            KAFKA__PARTITIONS=partitions, **self._settings,
         )  # fmt: skip
         self._processes[name] = self._stack.enter_context(started).process
 
@@ -147,7 +146,8 @@ class Installation:
     def settled_to_us(self) -> int:
         """How far it is settled."""
         with reading(self.engine) as connection:
-            return connection.scalar(select(settled_policy.c.settled_to_us)) or 0
+            c = settled_policy.c
+            return connection.scalar(select(c.settled_to_us).where(c.policy == NAME)) or 0
 
     def settler(self) -> str:
         """Who has the lease."""
@@ -189,7 +189,8 @@ def check(engine: Engine, traffic: Traffic) -> None:
         assert Counter(ids) == traffic.lines
         found = totals(connection, NAME)
         c = finding.c
-        query = select(c.request_id, c.verdict, c.reason).where(c.superseded_us.is_(None))
+        query = select(c.request_id, c.verdict, c.reason)
+        query = query.where(c.policy == NAME, c.superseded_us.is_(None))
         said = {row.request_id: (row.verdict, row.reason) for row in connection.execute(query)}
     assert {verdict for verdict, _ in said.values()} <= {"missing", "unverifiable"}
     assert traffic.missing <= set(said)
