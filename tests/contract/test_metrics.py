@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 from structlog.testing import capture_logs
 
+from collector import log
 from collector.db.engine import open_engine, writing
 from collector.db.policies import record_versions
 from collector.metrics import PREFIX, SPECS, Kind, Place
@@ -205,8 +206,9 @@ def test_every_request_of_the_api_is_one_event(engine: Engine) -> None:
     """Who asked what, and what came of it, without the query, which may hold ids."""
     services = services_of(engine, NOW_US)
     key = make_key(services, Scope.READ)
+    log.configure("debug")
     with asking(services, key) as api, capture_logs() as events:
-        api.get("/api/v1/findings", params={"id": "secret-id"})
+        api.get("/api/v1/findings", params={"path": "secret-id"})
         api.get("/api/v1/requests", params={"id": "secret-id"})
 
     asked = [one for one in events if one["event"] == "request_answered"]
