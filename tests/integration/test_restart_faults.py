@@ -17,8 +17,6 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.slow,
     pytest.mark.timeout(400),
-    # The test's own producer: kafka-python 3.0.12 leaves sockets open of tries that were refused.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 
