@@ -142,8 +142,9 @@ def connect(settings: KafkaSettings, group: str | None, client_id: str) -> Kafka
 
 def _no_connection(where: str, why: str, sasl_mechanism: str | None) -> MirrorproofError:
     message = f"cannot reach Kafka at {where}: {' '.join(why.split())}"
-    if sasl_mechanism and "disconnected" in why:
-        # The broker's refusal and the end of the connection arrive together, in any order.
+    if sasl_mechanism and ("disconnected" in why or "TimedOut" in why):
+        # The broker's refusal and the end of the connection arrive together, in any order; of tries
+        # that were all refused late the client knows only that time is over.
         message += "; are username, password and sasl_mechanism right?"
     wrong = any(part in why for part in _WRONG_SETTING)
     return Refused(message) if wrong else Retryable(message)
