@@ -55,14 +55,6 @@ VAULT_KEYS = tuple(base64.b64encode(bytes([n]) * 32).decode() for n in (251, 255
 
 
 @pytest.fixture
-def engine(migrated_database_url: str) -> Iterator[Engine]:
-    """A migrated database."""
-    found = open_engine(migrated_database_url)
-    yield found
-    found.dispose()
-
-
-@pytest.fixture
 def sqlite(migrated_sqlite_url: str) -> Iterator[Engine]:
     """A migrated database, for what does not depend on its kind."""
     found = open_engine(migrated_sqlite_url)

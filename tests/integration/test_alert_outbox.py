@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, insert, select
 
-from collector.db.engine import open_engine, writing
+from collector.db.engine import writing
 from collector.db.partitions import Partitions
 from collector.service.maintenance import Maintenance
 from collector.settings.retention import RetentionSettings
@@ -30,14 +29,6 @@ pytestmark = pytest.mark.integration
 NOW = OPENED_US
 S = 1_000_000
 OK = of_status(200)
-
-
-@pytest.fixture
-def engine(migrated_database_url: str) -> Iterator[Engine]:
-    """A migrated database."""
-    found = open_engine(migrated_database_url)
-    yield found
-    found.dispose()
 
 
 def declare(engine: Engine, name: str, wants: str = "{}", **changed: Any) -> None:

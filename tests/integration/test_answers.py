@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,14 +23,6 @@ from verifier.tables import endpoint_hour
 pytestmark = pytest.mark.integration
 
 POLICY = "weather/forecast"
-
-
-@pytest.fixture
-def engine(migrated_database_url: str) -> Iterator[Engine]:
-    """Each database, with its schema."""
-    engine = open_engine(migrated_database_url)
-    yield engine
-    engine.dispose()
 
 
 def answered(number: int, start_us: int, **mirror: Any) -> list[Given]:

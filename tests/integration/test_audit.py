@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
 
-from collector.db.engine import open_engine, writing
+from collector.db.engine import writing
 from collector.db.tables import policy_version
 from tests.settling import NOW, SECOND, World, emptied, make_policy, request, written
 from verifier.settle.audit import Chain, follow, policies
@@ -31,14 +30,6 @@ UNSAID = {
 }
 """Columns that mean nothing, are edited later, or are nobody's evidence."""
 TAMPERINGS = {"sqlite": 1000, "postgresql": 60}
-
-
-@pytest.fixture
-def engine(migrated_database_url: str) -> Iterator[Engine]:
-    """A migrated database."""
-    found = open_engine(migrated_database_url)
-    yield found
-    found.dispose()
 
 
 @pytest.fixture

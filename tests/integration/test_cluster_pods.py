@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
-from collector.db.engine import open_engine, reading, writing
+from collector.db.engine import reading, writing
 from collector.records import Identity
 from tests.settling import NOW, PODS, SECOND, Given, World, make_policy, written
 from verifier.cluster.pod_lives import PodLives
@@ -20,14 +19,6 @@ from verifier.tables import settled_window
 pytestmark = pytest.mark.integration
 
 UNKNOWN = PODS["unknown"]
-
-
-@pytest.fixture
-def engine(migrated_database_url: str) -> Iterator[Engine]:
-    """A migrated database."""
-    found = open_engine(migrated_database_url)
-    yield found
-    found.dispose()
 
 
 def pod(version: str, **fields: Any) -> PodLife:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, delete, select
 
-from collector.db.engine import open_engine, writing
+from collector.db.engine import writing
 from tests.settling import NOW, SECOND, Given, World, make_policy, request
 from verifier.policies.model import Rules
 from verifier.settle.drift import Drift, drift_of
@@ -19,14 +18,6 @@ pytestmark = pytest.mark.integration
 POLICY = "weather/forecast"
 WINDOW = 10 * SECOND
 MANY = 20  # requests of a window
-
-
-@pytest.fixture
-def engine(migrated_database_url: str) -> Iterator[Engine]:
-    """Each database, with its schema."""
-    engine = open_engine(migrated_database_url)
-    yield engine
-    engine.dispose()
 
 
 def window_of(number: int, copied: int) -> list[Given]:

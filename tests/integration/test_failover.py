@@ -161,14 +161,6 @@ class Mesh:
 
 
 @pytest.fixture
-def engine(migrated_database_url: str) -> Iterator[Engine]:
-    """A migrated database."""
-    found = open_engine(migrated_database_url)
-    yield found
-    found.dispose()
-
-
-@pytest.fixture
 def mesh(engine: Engine, migrated_database_url: str, tmp_path: Path) -> Iterator[Mesh]:
     """A mesh with one verifier that settles, and one that stands by."""
     found = Mesh(engine, migrated_database_url, tmp_path)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import Engine, delete, insert, select, update
 
-from collector.db.engine import open_engine, reading, writing
+from collector.db.engine import reading, writing
 from collector.db.policies import acknowledge
 from collector.traits import Trait
 from tests.settling import NOW, SECOND, Given, make_policy
@@ -23,14 +22,6 @@ from verifier.incidents.tables import incident_state
 
 pytestmark = pytest.mark.integration
 NAME = "weather/forecast"
-
-
-@pytest.fixture
-def engine(migrated_database_url: str) -> Iterator[Engine]:
-    """A migrated database."""
-    found = open_engine(migrated_database_url)
-    yield found
-    found.dispose()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, func, insert, select, update
 
-from collector.db.engine import open_engine, writing
+from collector.db.engine import writing
 from collector.db.retention import drop_rows
 from collector.db.tables import batch, instance, position
 from collector.settings.retention import RetentionSettings
@@ -25,14 +25,6 @@ from verifier.retention import ages
 pytestmark = pytest.mark.integration
 POLICY = make_policy(("v1", 100.0))
 NAME = POLICY.name
-
-
-@pytest.fixture
-def engine(migrated_database_url: str) -> Iterator[Engine]:
-    """A migrated database."""
-    found = open_engine(migrated_database_url)
-    yield found
-    found.dispose()
 
 
 @pytest.fixture

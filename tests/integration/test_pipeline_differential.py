@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import pytest
 from sqlalchemy import Engine, func, select
 
-from collector.db.engine import open_engine, reading
+from collector.db.engine import reading
 from collector.settings import KafkaSettings
 from collector.sources.clients import KafkaOpener
 from collector.sources.protocol import RecordSource
@@ -41,14 +41,6 @@ TOGETHER = 10
 THROUGH_KAFKA = 5
 Case = tuple[dict[str, int], tuple[int, int], str]
 """Verdicts, requests at least and at most, and the statement."""
-
-
-@pytest.fixture
-def engine(migrated_database_url: str) -> Iterator[Engine]:
-    """A migrated database."""
-    found = open_engine(migrated_database_url)
-    yield found
-    found.dispose()
 
 
 def by_check(case: Generated, folder: Path) -> Case:

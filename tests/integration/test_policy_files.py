@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
-from collector.db.engine import open_engine, reading
+from collector.db.engine import reading
 from collector.db.tables import policy_version
 from collector.service.health import Health
 from collector.service.health_server import answer
@@ -19,14 +18,6 @@ from verifier.policy_files.declared import troubles
 from verifier.policy_files.watched import PolicyFiles
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def engine(migrated_database_url: str) -> Iterator[Engine]:
-    """A migrated database."""
-    found = open_engine(migrated_database_url)
-    yield found
-    found.dispose()
 
 
 def policy(name: str, percent: int = 100) -> str:

@@ -35,14 +35,6 @@ SKEW_US = 60 * SECOND
 
 
 @pytest.fixture
-def engine(migrated_database_url: str) -> Iterator[Engine]:
-    """Each database, migrated."""
-    found = open_engine(migrated_database_url)
-    yield found
-    found.dispose()
-
-
-@pytest.fixture
 def postgres(migrated_postgres_url: str) -> Iterator[Engine]:
     """A migrated PostgreSQL."""
     found = open_engine(migrated_postgres_url)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, insert, select
 
-from collector.db.engine import open_engine, writing
+from collector.db.engine import writing
 from collector.db.sign_tables import wild_clock
 from collector.traits import Trait
 from tests.settling import NOW, PODS, SECOND, Given, World, make_policy, request, written
@@ -19,14 +18,6 @@ from verifier.tables import finding, pod_clock, settled_window
 pytestmark = pytest.mark.integration
 MINUTE = 60 * SECOND
 POLICY = make_policy(("v1", 100.0))
-
-
-@pytest.fixture
-def engine(migrated_database_url: str) -> Iterator[Engine]:
-    """A migrated database."""
-    found = open_engine(migrated_database_url)
-    yield found
-    found.dispose()
 
 
 def ahead(lines: list[Given], **pods_ms: int) -> list[Given]:

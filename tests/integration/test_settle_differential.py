@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from collector.db.engine import open_engine
 from tests.examples import MANY
 from tests.settle_lines import POLICIES, lines
 from tests.settle_oracle import Oracle, numbers, summed
@@ -29,14 +27,6 @@ KEPT = 3
 SIZES = (5, 10, 30)
 NUMBERS = tuple(numbers(Tally(0)))
 """Every number of a window, whether or not an example has any."""
-
-
-@pytest.fixture
-def engine(migrated_database_url: str) -> Iterator[Engine]:
-    """A migrated database."""
-    found = open_engine(migrated_database_url)
-    yield found
-    found.dispose()
 
 
 def world(engine: Engine, policy: Policy, size_s: int = 10, *, set_wise: bool = True) -> World:

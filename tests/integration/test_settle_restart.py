@@ -29,14 +29,6 @@ class Killed(Exception):
     """Stands for the end of the process."""
 
 
-@pytest.fixture
-def engine(migrated_database_url: str) -> Iterator[Engine]:
-    """A migrated database."""
-    found = open_engine(migrated_database_url)
-    yield found
-    found.dispose()
-
-
 def steps(world: World) -> Iterator[None]:
     """A history with lags, gaps and late lines; after each step there is a tick."""
     world.declare(POLICY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from threading import Event, Thread
 from typing import Any
 
@@ -27,14 +26,6 @@ POLICY = make_policy(("v1", 100.0))
 DAY = NOW // DAY_US * DAY_US
 MORNING = DAY + 6 * HOUR_US
 LATER = DAY + 5 * DAY_US
-
-
-@pytest.fixture
-def engine(migrated_database_url: str) -> Iterator[Engine]:
-    """Each database, migrated."""
-    found = open_engine(migrated_database_url)
-    yield found
-    found.dispose()
 
 
 @pytest.fixture

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from sqlalchemy import Engine, select
 
 from collector.batch import SIGN_US, Batch, Wild
-from collector.db.engine import open_engine, reading, writing
+from collector.db.engine import reading, writing
 from collector.db.sign_tables import node_sign, wild_clock
 from collector.db.signs import SIGNS, SPAN_US, Signs, forget, heard_in
 from collector.sources.protocol import Partition
@@ -17,14 +15,6 @@ pytestmark = pytest.mark.integration
 NODE = ("east", "node-a")
 FIRST = 1_000 * SIGNS
 """Number of the first stretch of a row."""
-
-
-@pytest.fixture
-def engine(migrated_database_url: str) -> Iterator[Engine]:
-    """A migrated database."""
-    found = open_engine(migrated_database_url)
-    yield found
-    found.dispose()
 
 
 def batch(*heard: int, wild: Wild | None = None) -> Batch:
