@@ -12,6 +12,8 @@ from collector.clock import Clock, SystemClock
 from collector.db.engine import open_engine
 from collector.db.kept import note
 from collector.db.retention import Aging, collectors_tables
+from collector.db.tables import policy_version
+from collector.db.unseen import numbers
 from collector.service.maintenance import Ages, Maintenance
 from collector.settings import Settings
 from collector.settings.retention import RetentionSettings
@@ -23,10 +25,13 @@ from verifier.settle.kept import needed_us
 from verifier.tables import (
     chain_head,
     copy_marker,
+    erasure,
     finding,
     marker_change,
+    pod_clock,
     pod_hour,
     settled_window,
+    unsettled,
 )
 
 _DAY_US: Final = 24 * 3_600 * 1_000_000
@@ -80,10 +85,30 @@ def ages(own: RetentionSettings) -> Ages:
                 in_order=True,  # as they are chained
                 before_drop=_move_anchors,
             ),
+            Aging(
+                table=erasure,
+                rows=select(erasure.c.id, erasure.c.at_us),
+                keep_us=_us(own.windows_days),
+            ),
+            _policies(own),
             *_told(own),
         ],
         needed_us=needed_us,
         summaries=_summaries(own),
+        # A mirror that is silent is known by the pods that it had.
+        numbers=numbers(kept_by=[pod_hour.c.pod_id], along=[pod_clock.c.pod_id]),
+    )
+
+
+def _policies(own: RetentionSettings) -> Aging:
+    """Versions that ended go with the last windows that they judged; the newest number stays."""
+    c = policy_version.c
+    days = (own.windows_days, own.lines_days, own.unsettled_days)
+    newest = select(func.max(c.id)).scalar_subquery()
+    return Aging(
+        table=policy_version,
+        rows=select(c.id, c.valid_to_us).where(c.valid_to_us.is_not(None), c.id < newest),
+        keep_us=_us(max(days)) if all(days) else 0,
     )
 
 
@@ -93,6 +118,7 @@ def _summaries(own: RetentionSettings) -> list[tuple[Column[int], int]]:
         (pod_hour.c.hour_us, _us(own.nodes_days)),
         (copy_marker.c.hour_us, _us(own.windows_days)),
         (marker_change.c.start_us, _us(own.windows_days)),
+        (unsettled.c.to_us, _us(own.windows_days)),
     ]
 
 

@@ -60,14 +60,26 @@ def _short(text: str) -> str:
 
 
 class Ids:
-    """Numbers of pods, hosts and destinations; see `collector.db.dimensions`."""
+    """Numbers of pods, hosts and destinations; see `collector.db.dimensions`.
 
-    __slots__ = ("destinations", "hosts", "pods")
+    Attributes:
+        pods, hosts, destinations: By what they stand for.
+        edition: Counts how often all were forgotten: others may be true since.
+    """
+
+    __slots__ = ("destinations", "edition", "hosts", "pods")
 
     def __init__(self) -> None:
+        self.edition = 0
         self.pods: dict[Identity, int] = {}
         self.hosts: dict[str, int] = {}
         self.destinations: dict[Destination, int] = {}
+
+    def forget(self) -> None:
+        """Forgets them all."""
+        self.edition += 1
+        for known in (self.pods, self.hosts, self.destinations):
+            known.clear()
 
 
 def row_of(head: Head, found: Seen, ids: Ids, paths: Redactor) -> Row:
@@ -139,6 +151,7 @@ class Packer:
         self._ids = ids
         self._paths = paths
         self._kinds: dict[tuple[object, ...], bytes] = {}
+        self._edition = ids.edition
         self._path = lru_cache(maxsize=8192)(lambda path: _field(paths.redact(path)))
         self._sender = lru_cache(maxsize=8192)(lambda text: _nullable(paths.forwarded_for(text)))
         self._agent = lru_cache(maxsize=8192)(lambda text: _nullable(paths.user_agent(text)))
@@ -148,6 +161,9 @@ class Packer:
 
         What many rows share, from pod to route, is packed once and found by its values.
         """
+        if self._edition != self._ids.edition:
+            self._kinds.clear()
+            self._edition = self._ids.edition
         begin = _HEAD(len(COLUMNS), 8, head[0], 8, head[1])
         key_length, kinds = _LENGTH(KEY_BYTES), self._kinds
         path_of, redact = self._path, self._paths.redact

@@ -37,6 +37,7 @@ metadata: Final = MetaData(
 BIG_ID: Final = BigInteger().with_variant(Integer(), "sqlite")
 
 _GAP: Final = text("length = 0")
+_SEEN: Final = "lines name it until half a day later; null: not known yet"
 
 
 def _counter(name: str, comment: str) -> Column[int]:
@@ -109,6 +110,7 @@ pod: Final = Table(
     Column("node", Text, nullable=False),
     Column("container", Text, nullable=False),
     Column("labels", Text, nullable=False, comment="JSON object, names sorted"),
+    Column("seen_us", BigInteger, comment=_SEEN),
     # A pod whose labels or node change gets a second row: lines keep what was true for them.
     UniqueConstraint("digest"),
 )
@@ -118,6 +120,7 @@ host: Final = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("name", Text, nullable=False),
+    Column("seen_us", BigInteger, comment=_SEEN),
     UniqueConstraint("name"),
 )
 
@@ -127,6 +130,7 @@ destination: Final = Table(
     Column("id", Integer, primary_key=True),
     Column("host", Text, nullable=False),
     Column("subset", Text, nullable=False, comment="empty: none"),
+    Column("seen_us", BigInteger, comment=_SEEN),
     UniqueConstraint("host", "subset"),
 )
 

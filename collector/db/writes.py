@@ -94,11 +94,13 @@ class Writer:
         """
         try:
             self._partitions.cover(now_us)
-            self._dimensions.learn([seen.observation for b in batches for seen in b.seen])
-            with self._timed(), writing(self._engine) as connection:
-                if self._relaxed:
-                    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-                news = self._write_all(connection, batches, claims, now_us)
+            seen = [seen.observation for one in batches for seen in one.seen]
+            news = self._dimensions.within(
+                seen,
+                now_us,
+                lambda connection: self._write_all(connection, batches, claims, now_us),
+                self._timed,
+            )
         except _REFUSALS as error:
             raise RowRefused(_in_words(error)) from error
         except SQLAlchemyError as error:
@@ -136,7 +138,7 @@ class Writer:
     def _try(self, seen: Sequence[Seen], now_us: int) -> str:
         """Why rows cannot be written; empty: they can. Nothing remains of them."""
         try:
-            self._dimensions.learn([one.observation for one in seen])
+            self._dimensions.learn([one.observation for one in seen], now_us)
             with writing(self._engine) as connection:
                 self._insert(connection, [((now_us, 0), seen)])
                 connection.rollback()
@@ -159,15 +161,17 @@ class Writer:
             RowRefused: A row does not fit; nothing was written.
             Retryable, UsageError: The database.
         """
+
+        def write(connection: Connection) -> None:
+            one.from_offset = one.to_offset = positions.hold(connection, one.partition)
+            batch_id = _insert_batch(connection, one, now_us)
+            mark_replayed(connection, entry_id, batch_id, now_us)
+            insert_poison(connection, one, self._paths, now_us)
+            self._insert(connection, [((now_us, batch_id), one.seen)])
+
         try:
             self._partitions.cover(now_us)
-            self._dimensions.learn([seen.observation for seen in one.seen])
-            with writing(self._engine) as connection:
-                one.from_offset = one.to_offset = positions.hold(connection, one.partition)
-                batch_id = _insert_batch(connection, one, now_us)
-                mark_replayed(connection, entry_id, batch_id, now_us)
-                insert_poison(connection, one, self._paths, now_us)
-                self._insert(connection, [((now_us, batch_id), one.seen)])
+            self._dimensions.within([seen.observation for seen in one.seen], now_us, write)
         except _REFUSALS as error:
             raise RowRefused(_in_words(error)) from error
         except SQLAlchemyError as error:
@@ -180,6 +184,8 @@ class Writer:
         claims: Mapping[Partition, Claim],
         now_us: int,
     ) -> News:
+        if self._relaxed:
+            connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
         require_current(connection, min(one.policy_version_id for one in batches))
         stored: list[tuple[Head, Sequence[Seen]]] = []
         # Everybody locks positions in this order.

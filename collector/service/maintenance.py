@@ -15,12 +15,13 @@ from sqlalchemy import Column, Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from collector.clock import Clock
-from collector.db import retention
+from collector.db import retention, unseen
 from collector.db.engine import as_our_error, reading
 from collector.db.kept import lines_kept_from
 from collector.db.partitions import Part, Partitions, Slot, list_parts
 from collector.db.retention import Aging
 from collector.db.tables import batch
+from collector.db.unseen import Unseen
 from collector.db.upkeep import Upkeep, full, keeping
 from collector.errors import MirrorproofError
 from collector.log import get_logger
@@ -42,6 +43,7 @@ class Ages(msgspec.Struct, frozen=True, kw_only=True):
             yet; None: nobody settles.
         summaries: Tables with few rows and no number: the column that tells their time, and how
             long they are kept.
+        numbers: Tables of numbers, which go when no line names them any more.
     """
 
     lines_us: int
@@ -50,6 +52,7 @@ class Ages(msgspec.Struct, frozen=True, kw_only=True):
     tables: Sequence[Aging]
     needed_us: Callable[[Connection], int | None] = lambda _: None
     summaries: Sequence[tuple[Column[int], int]] = ()
+    numbers: Sequence[Unseen] = ()
 
 
 class Report(msgspec.Struct):
@@ -178,6 +181,9 @@ class _Run:
             for aging in self._ages.tables:
                 number = retention.count_rows(connection, aging, self._rows_before_us(aging))
                 self._note(aging.name, number)
+            before_us = self._unseen_before_us()
+            for one in self._ages.numbers:
+                self._note(one.table.name, unseen.count_unseen(connection, one, before_us))
 
     def _keep_partitions(self, upkeep: Upkeep) -> None:
         self._note("partitions", len(upkeep.finish()))
@@ -225,6 +231,20 @@ class _Run:
             before_us = min(self._now_us - self._ages.nodes_us, lines_us)
             # Lines of some time are ingested up to so much earlier, where clocks are ahead.
             retention.forget_nodes(self._engine, before_us, lines_us - MAX_LATE_US)
+        self._drop_numbers()
+
+    def _drop_numbers(self) -> None:
+        before_us = self._unseen_before_us()
+        for one in self._ages.numbers:
+            unseen.date_unknown(self._engine, one, self._now_us)
+            dropped = unseen.drop_unseen(self._engine, one, before_us, self._rest)
+            if dropped is None:
+                self._report.put_off.append(f"rows of {one.table.name}")
+            self._note(one.table.name, dropped or 0)
+
+    def _unseen_before_us(self) -> int:
+        lines_us, oldest_us = self._ages.lines_us, self._oldest_line_us()
+        return unseen.unseen_before_us(self._now_us, lines_us, oldest_us)
 
     def _rows_before_us(self, aging: Aging) -> int:
         """Rows of a table that were written before then go, µs."""

@@ -387,7 +387,7 @@ def test_replicas_agree_on_the_numbers_of_what_they_meet_together(engine: Engine
     def learn(order: int) -> None:
         mine = Dimensions(engine)
         both.wait(10)
-        mine.learn(seen[::order])
+        mine.learn(seen[::order], NOW_US)
         found.append(mine.ids.pods)
 
     threads = [Thread(target=learn, args=(order,)) for order in (1, -1)]

@@ -395,7 +395,7 @@ def test_partitions_come_and_go_under_load(postgres: Engine) -> None:
         clock.advance(24 * 3600)
         before = Counter(load.rounds)
         report = work.once()
-        dropped += report.dropped["partitions"]
+        dropped += report.dropped.get("partitions", 0)  # nothing where the last one still ends
         indexed += len(report.indexed)
         assert report.put_off == []
         wait_for(lambda before=before: all(

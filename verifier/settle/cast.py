@@ -1,7 +1,7 @@
 """Who plays which part: pods and destinations by their numbers, sides by policy.
 
-Pods and destinations are few and their rows never change, so that they are kept, and sides are
-decided once for each kind of line instead of once for each line.
+What they are does not change while they have their number, so that they are kept until numbers
+are dropped, and sides are decided once for each kind of line instead of once for each line.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import Column, Connection, func, select
 
 from collector.db.tables import destination, host, pod
+from collector.db.unseen import edition
 from collector.observation import Destination
 from collector.records import Identity, Role
 from verifier.pairing.lines import Side
@@ -39,7 +40,8 @@ class Directory:
         destinations: Hosts and subsets.
         hosts: Their names.
         cluster: What the API server told of pods.
-        edition: Counts how often labels of known pods changed: what was decided by them is over.
+        edition: Counts how often labels of known pods changed, or numbers were dropped: what was
+            decided by them is over.
     """
 
     def __init__(self) -> None:
@@ -49,11 +51,23 @@ class Directory:
         self._bare: Final[dict[Named, list[int]]] = {}
         self.destinations: Final[dict[int, Destination]] = {}
         self.hosts: Final[dict[int, str]] = {}
+        self._numbers: str | None = None
 
-    def refresh(self, connection: Connection) -> None:
-        """Learns what is new: in a large cluster there are a hundred thousand pods, and more."""
+    def refresh(self, connection: Connection, pods: Collection[int] | None = None) -> None:
+        """Learns what is new: in a large cluster there are a hundred thousand pods, and more.
+
+        Args:
+            connection: One snapshot.
+            pods: The only pods that matter, by their numbers; None: all.
+        """
+        self._start_anew(edition(connection))
         named: set[Named] = set()
-        for some in _unknown(connection, pod.c.id, self.pods):
+        new = (
+            _unknown(connection, pod.c.id, self.pods)
+            if pods is None
+            else _portions(set(pods).difference(self.pods))
+        )
+        for some in new:
             for row in connection.execute(select(pod).where(pod.c.id.in_(some))):
                 labels = tuple(sorted(json.loads(row.labels).items()))
                 found = Identity(
@@ -70,6 +84,15 @@ class Directory:
             rows = connection.execute(select(host).where(host.c.id.in_(some)))
             self.hosts.update((row.id, row.name) for row in rows)
         self._complete(named | self.cluster.refresh(connection))
+
+    def _start_anew(self, numbers: str) -> None:
+        """Forgets all once numbers were dropped: SQLite gives them again."""
+        if self._numbers not in (None, numbers):
+            for known in (self.pods, self.destinations, self.hosts, self._bare):
+                known.clear()
+            self.cluster.forget()
+            self.edition += 1
+        self._numbers = numbers
 
     def _complete(self, named: Iterable[Named]) -> None:
         """Adds what the cluster says of pods whose shippers add no labels."""
@@ -88,7 +111,11 @@ def _unknown(
     """The numbers that are not known yet, in portions. They may appear out of order."""
     if connection.scalar(select(func.count(column))) == len(known):
         return
-    new = sorted(set(connection.scalars(select(column))).difference(known))
+    yield from _portions(set(connection.scalars(select(column))).difference(known))
+
+
+def _portions(numbers: Iterable[int]) -> Iterator[list[int]]:
+    new = sorted(numbers)
     for begin in range(0, len(new), _AT_ONCE):
         yield new[begin : begin + _AT_ONCE]
 
@@ -154,7 +181,7 @@ class Cast:
         """The pods that may be of each mirror group by name or labels, senders among them."""
         pods = self._directory.pods
         if len(pods) != self._pods_seen:
-            # Only the new ones: pods are never forgotten, and each costs some patterns.
+            # Only the new ones, as each costs some patterns; a cast ends when pods are forgotten.
             new = list(islice(pods.items(), self._pods_seen, None))
             serves = [(number, self._versions.destination(one)) for number, one in new]
             known = self._mirror_pods or ((),) * len(self._mirrors)

@@ -1,6 +1,6 @@
 """Pods as the cluster's API server told of them: labels that shippers leave out, starts and ends.
 
-Read as they are written, kept as long as the process lives: in a large cluster there are many.
+Read as they are written, and kept: in a large cluster there are many.
 """
 
 from __future__ import annotations
@@ -54,6 +54,12 @@ class ClusterPods:
     def __init__(self) -> None:
         self.lives: Final[dict[int, ClusterLife]] = {}
         self._by_name: Final[dict[Named, list[int]]] = {}
+        self._through_us = -(1 << 62)
+
+    def forget(self) -> None:
+        """Has all be read again: pods that ended long ago are not there any more."""
+        self.lives.clear()
+        self._by_name.clear()
         self._through_us = -(1 << 62)
 
     def refresh(self, connection: Connection) -> set[Named]:

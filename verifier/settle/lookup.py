@@ -110,13 +110,15 @@ class _Lookup:
         self._connection: Final = connection
         self._versions: Final = VersionStore().read(connection)
         self._directory: Final = Directory()
-        self._directory.refresh(connection)
         self._judge: Final = Judge(connection, self._versions, self._directory, limit=_NO_FINDINGS)
         self._casts: dict[int, Cast] = {}
+        self._all_read = False
 
     def explain(self, rows: Sequence[Any]) -> list[Story]:
         """The stories of rows of one id."""
         keys: dict[bytes, list[Any]] = defaultdict(list)
+        # Their own pods are enough, as long as nothing rests on who else logs what.
+        self._directory.refresh(self._connection, {row.pod_id for row in rows})
         for row in rows:
             keys[row.key].append(row)
         found = [line for group in keys.values() for line in self._found(group)]
@@ -161,6 +163,7 @@ class _Lookup:
         plain = Terms(mirror_groups(policy), policy.rules.horizon_us, exempt=exempt)
         if is_sure(episode, plain):
             return plain  # all lines around it would be read for nothing
+        self._read_all()
         presence, life = self._presence(policy, start_us), self._judge.silence(version)
         around = Surroundings(Cast(policy, self._directory), presence, lambda: life, life)
         is_known = version.is_stored(start_us)
@@ -181,4 +184,11 @@ class _Lookup:
         version = self._current(policy, start_us)
         if not version.is_stored(start_us):
             return Reason.NOT_STORED_YET
+        self._read_all()
         return self._judge.silence(version).hole(mirror, start_us)
+
+    def _read_all(self) -> None:
+        """Learns of all pods: who else logs what matters, and most ids can do without."""
+        if not self._all_read:
+            self._directory.refresh(self._connection)
+            self._all_read = True
