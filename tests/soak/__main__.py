@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from tests.soak.asking import reasons, unexplained
 from tests.soak.run import Order, Result, run
 from tests.soak.samples import LONG_S, Growth, growths
 
@@ -83,9 +84,15 @@ def tell(result: Result) -> list[str]:
     for service in result.services:
         if service.deaths:
             say(f"{service.name} ended by itself, with status: {dict(Counter(service.deaths))}")
-    answers = ", ".join(f"{times} {words}" for words, times in result.answers.most_common())
-    say(f"questions to the API: {answers}")
-    return wrong
+    _tell_answers(result)
+    return wrong + unexplained(result.asked, result.outages)[:10]
+
+
+def _tell_answers(result: Result) -> None:
+    """What became of the questions, and why some have no answer."""
+    explained = zip(result.asked, reasons(result.asked, result.outages), strict=True)
+    said = Counter(f"{one.said} ({reason})" if reason else one.said for one, reason in explained)
+    say("questions to the API: " + ", ".join(f"{times} {it}" for it, times in said.most_common()))
 
 
 def _row(name: str, lives: int, growth: Growth, *, is_long: bool) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-import urllib.request
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ from collector.db.engine import open_engine
 from collector.db.migrate import upgrade
 from tests.mesh_traffic import NAME, policy
 from tests.servers.process import free_ports
+from tests.soak.asking import Asked, ask
 from tests.soak.commands import commands, settings
 from tests.soak.compare import Outcome, compare
 from tests.soak.plan import CHANGE_GRACE_S, POLICY_OFF, SECOND, Event, Fault, Span, schedule, spans
@@ -58,7 +57,12 @@ class Order:
 
 @dataclass
 class Result:
-    """What came of it."""
+    """What came of it.
+
+    Attributes:
+        asked: The questions to the API, in order.
+        outages: While the database was restarted, in real seconds of the run, as `asked`.
+    """
 
     kafka: str
     events: list[Event]
@@ -66,7 +70,8 @@ class Result:
     outcome: Outcome
     records: int = 0
     sizes: list[float] = field(default_factory=list)
-    answers: Counter[str] = field(default_factory=Counter)
+    asked: list[Asked] = field(default_factory=list)
+    outages: list[Span] = field(default_factory=list)
     audits: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
@@ -87,7 +92,8 @@ class Soak:
         topic = kafka.kafka.create_topic(PARTITIONS, retention_ms="-1")
         self._file = order.folder / "mesh.yaml"
         self._declare(mirrored=True)
-        clock = (time.monotonic(), EPOCH_US, order.rate)
+        self._began_s = time.monotonic()
+        clock = (self._began_s, EPOCH_US, order.rate)
         (port,) = free_ports(1)
         self._url = f"http://127.0.0.1:{port}/api/v1/statement?policy={NAME}&since=1h"
         given = settings(order.rate, kafka.kafka.bootstrap, topic, data.url)
@@ -108,7 +114,8 @@ class Soak:
             order.per_s, weather, order.seed,
         )  # fmt: skip
         self.sizes: list[float] = []
-        self.answers: Counter[str] = Counter()
+        self.asked: list[Asked] = []
+        self.outages: list[Span] = []
         self.wrong: list[str] = []
 
     def run(self) -> None:
@@ -147,7 +154,9 @@ class Soak:
             case Fault.RESTART_BROKER:
                 self._kafka.restart()
             case Fault.RESTART_DATABASE:
+                begin_s = self._passed_s()
                 self._data.restart()
+                self.outages.append(Span(begin_s, self._passed_s()))
             case Fault.POLICY:
                 self._declare(mirrored=False)
                 wait_until(self._calm.clock, self._at_us(event, POLICY_OFF.end_s))
@@ -176,14 +185,15 @@ class Soak:
         while not stop.wait(_SAMPLE_S):
             for service in self.services.values():
                 service.watch()
-            try:
-                urllib.request.urlopen(self._url, timeout=5).close()
-                self.answers["answered"] += 1
-            except OSError as error:  # whose subclass HTTPError is
-                self.answers[str(error)] += 1
+            begin_s = self._passed_s()
+            said = ask(self._url)
+            self.asked.append(Asked(begin_s, self._passed_s(), said))
             with contextlib.suppress(Exception), engine.connect() as connection:
                 self.sizes.append(_size(connection, self._data))
         engine.dispose()
+
+    def _passed_s(self) -> float:
+        return time.monotonic() - self._began_s
 
     def _await_settled(self) -> None:
         wanted_us = self.begin_us + self._order.length_s * SECOND
@@ -225,7 +235,8 @@ class Soak:
         engine.dispose()
         return Result(
             self._kafka.kafka.kind, self.events, list(self.services.values()), outcome,
-            self.shipping.records, self.sizes, self.answers, audits, wrong + outcome.wrong,
+            self.shipping.records, self.sizes, self.asked, self.outages, audits,
+            wrong + outcome.wrong,
         )  # fmt: skip
 
     def _exempt(self) -> set[str]:

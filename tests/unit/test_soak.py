@@ -7,8 +7,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from tests.soak.asking import ANSWERED, REFUSED, Asked, unexplained
 from tests.soak.clock import SettableClock, write
-from tests.soak.plan import Event, Fault, schedule
+from tests.soak.plan import Event, Fault, Span, schedule
 from tests.soak.samples import Sample, growths
 from tests.soak.traffic import Weather
 
@@ -67,3 +68,15 @@ def test_copies_lack_in_an_outage_and_while_the_policy_has_no_mirror() -> None:
     assert not any(weather.is_off(at_s) for at_s in range(180, 240))
     assert all(weather.is_off(at_s) and not weather.copies(at_s) for at_s in range(1_200, 1_350))
     assert sum(weather.copies(at_s) for at_s in range(300, 1_100)) > 790
+
+
+def test_a_question_without_an_answer_needs_a_fault_that_explains_it() -> None:
+    """Starting, nothing settled, a database that is restarted: whatever else is said is wrong."""
+    away, unknown = "503 database-away", "404 not-found"
+    said = [REFUSED, unknown, ANSWERED, away, ANSWERED, REFUSED, unknown, away, "503 busy"]
+    asked = [Asked(at, at + 0.1, one) for at, one in enumerate(said)]
+
+    wrong = unexplained(asked, [Span(2.5, 2.9)])
+
+    assert [line.split()[3] for line in wrong] == ["5.0", "6.0", "8.0"]
+    assert len(unexplained(asked, [])) == 5
