@@ -15,8 +15,8 @@ class ApiSettings(Section):
     listen: Listen = Field(
         default="127.0.0.1:8080",
         description="Where the query API and the page answer, HOST:PORT, or :PORT for all "
-        "addresses. Without keys and without oidc_issuer only addresses of this machine are "
-        "allowed.",
+        "addresses. Without keys and without oidc_issuer only this machine may ask, and at an "
+        "address that others reach nobody may.",
     )
     rate_per_s: float = Field(
         default=50.0,

@@ -15,7 +15,9 @@ from sqlalchemy import insert, select
 from collector.db.engine import open_engine, reading, writing
 from collector.db.tables import observation, quarantine
 from tests.api import ELSEWHERE, asking, make_key, services_of
+from tests.clocks import HandClock
 from tests.settling import NOW, SECOND, Given, World, make_policy, request
+from verifier.api import keys
 from verifier.api.scopes import Scope
 from verifier.api.services import Services
 from verifier.settle.audit import follow
@@ -355,6 +357,31 @@ def test_without_keys_this_machine_alone_may_ask(
     """Nobody from elsewhere, and no page whose name was pointed at this machine."""
     with asking(services, client=client) as api:
         assert api.get("/api/v1/policies", headers={"Host": host}).status_code == status
+
+
+def test_where_others_can_ask_nothing_is_answered_until_there_is_a_key(world: World) -> None:
+    """Alive, not ready, 503 to all but probes, this machine among them; then it opens by itself."""
+    services = services_of(world.engine, world.now_us, listen=":8080")
+    assert isinstance(services.clock, HandClock)
+    asked = ["/", "/login", "/static/page.css", "/metrics", "/api/v1/policies", "/nothing"]
+    with asking(services) as api:
+        before = [api.get(path) for path in [*asked, "/api/v1/openapi.json"]]
+        assert {(one.status_code, one.headers["Retry-After"]) for one in before} == {(503, "5")}
+        assert "mirrorproof key create" in problem(before[0])["detail"]
+        assert api.get("/healthz").status_code == 200
+        assert "mirrorproof key create" in api.get("/readyz").json()["reasons"]["access"]
+
+        key = make_key(services, Scope.READ)
+        services.clock.advance(1)
+
+        assert api.get("/readyz").status_code == 200
+        assert api.get("/api/v1/policies").status_code == 401
+        headers = {"Authorization": f"Bearer {key}"}
+        assert api.get("/api/v1/policies", headers=headers).status_code == 200
+        with writing(world.engine) as connection:
+            keys.revoke(connection, key[:15], world.now_us)
+        services.clock.advance(10)
+        assert api.get("/api/v1/policies").status_code == 401
 
 
 def test_who_asks_too_often_is_told_when_to_come_back(world: World) -> None:

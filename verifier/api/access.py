@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
-from ipaddress import ip_address
 from math import ceil
 from threading import Lock
 from typing import Annotated, Final
@@ -24,9 +23,12 @@ from verifier.api.problems import Refusal
 from verifier.api.rates import Rates
 from verifier.api.scopes import Scope, with_included
 from verifier.api.services import Services, ServicesDep
+from verifier.api.waiting import address_of, is_loopback
 
-_OPEN_FOR_S: Final = 5.0
+_BELIEVED_S: Final = 5.0
 """That there is no key is believed for so long; a new key shuts the door after it."""
+_BELIEVED_WAITING_S: Final = 1.0
+"""Where nothing is answered without a key, its maker waits for the door to open."""
 _UNSAFE: Final = ("POST", "PUT", "PATCH", "DELETE")
 _KEY_MARK: Final = "mp_"
 
@@ -52,7 +54,9 @@ class Gatekeeper:
         self._tokens: Final = Tokens(api, services.clock.monotonic) if api.oidc_issuer else None
         self._lock = Lock()
         self._asked_s: float | None = None
-        self._open = False
+        self._is_keyless = False
+        self._is_alone: Final = is_loopback(address_of(api.listen)[0])
+        self._was_keyed = self._is_alone or self._tokens is not None
 
     def admit(self, request: Request, credentials: str | None) -> Caller:
         """Who asks.
@@ -108,17 +112,27 @@ class Gatekeeper:
         return caller
 
     def is_open(self) -> bool:
-        """Whether nobody set up who may ask: then this machine may, and nobody else."""
-        if self._tokens is not None:
-            return False
+        """Whether nobody set up who may ask: then this machine may, and nobody else.
+
+        Never where other machines can ask: what reaches us from this one may be passed on.
+        """
+        return self._is_alone and self._tokens is None and self._has_no_key(_BELIEVED_S)
+
+    def waits(self) -> bool:
+        """Whether nobody may ask yet: other machines can, and there was no key, nor a provider."""
+        if not self._was_keyed:
+            self._was_keyed = not self._has_no_key(_BELIEVED_WAITING_S)
+        return not self._was_keyed
+
+    def _has_no_key(self, believed_s: float) -> bool:
         with self._lock:
             now_s = self._services.clock.monotonic()
-            if self._asked_s is None or now_s - self._asked_s >= _OPEN_FOR_S:
+            if self._asked_s is None or now_s - self._asked_s >= believed_s:
                 with self._services.reading() as connection:
                     now_us = self._services.now_us(connection)
-                    self._open = not keys.any_valid(connection, now_us)
+                    self._is_keyless = not keys.any_valid(connection, now_us)
                 self._asked_s = now_s
-            return self._open
+            return self._is_keyless
 
     def _limit(self, name: str) -> None:
         wait_s = self._rates.take(name, self._services.clock.monotonic())
@@ -153,8 +167,8 @@ def _is_local(request: Request) -> bool:
     A web page whose name resolves to 127.0.0.1 (DNS rebinding) still sends its own name; one that
     sends a form here sends where it is from. What a proxy passes on comes from anywhere.
     """
-    named = _is_loopback(request.url.hostname or "") and "x-forwarded-for" not in request.headers
-    return _is_loopback(_address(request)) and named and not _is_forged(request)
+    named = is_loopback(request.url.hostname or "") and "x-forwarded-for" not in request.headers
+    return is_loopback(_address(request)) and named and not _is_forged(request)
 
 
 def _is_forged(request: Request) -> bool:
@@ -166,15 +180,6 @@ def _is_forged(request: Request) -> bool:
         return site not in ("same-origin", "none")
     origin = request.headers.get("origin")
     return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 _bearer: Final = HTTPBearer(

@@ -28,6 +28,7 @@ from verifier.api.routes import (
     statements,
 )
 from verifier.api.services import Services
+from verifier.api.waiting import Waiting
 from verifier.app import tick_rules
 from verifier.page import routes as pages
 from verifier.standing import Standing
@@ -71,6 +72,7 @@ def create_app(services: Services, process: ProcessMetrics | None = None) -> Fas
     app.state.services = services
     app.state.gatekeeper = Gatekeeper(services)
     problems.install(app)
+    app.add_middleware(Waiting, keyed=app.state.gatekeeper)
     app.add_middleware(Limits)
     _measure(app, services, process or ProcessMetrics())
     for router in _ROUTERS:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import socket
 from hashlib import sha256
-from ipaddress import ip_address
 from threading import Event, Thread
 from typing import Final
 
@@ -24,6 +23,7 @@ from verifier.api.app import create_app
 from verifier.api.limits import AT_ONCE
 from verifier.api.lines import PatientForAWhile
 from verifier.api.services import Services
+from verifier.api.waiting import NO_KEY, address_of
 
 _GRACE_S: Final = 5
 """Requests that run when we are told to stop have so long."""
@@ -48,12 +48,6 @@ def make_services(settings: Settings, engine: Engine, clock: Clock | None = None
     return Services(engine=own, settings=settings, clock=clock or SystemClock(), secret=secret)
 
 
-def address_of(listen: str) -> tuple[str, int]:
-    """Host and port of HOST:PORT; no host: all addresses."""
-    host, _, port = listen.rpartition(":")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - asked for, and keys are needed
-
-
 class Server:
     """Answers until it is told to stop. `run` takes a thread of its own.
 
@@ -62,19 +56,13 @@ class Server:
         process: Whose metrics it shows; None: of a process that does nothing else.
 
     Raises:
-        UsageError: The address cannot be had, or anybody could ask.
+        UsageError: The address cannot be had.
     """
 
     def __init__(self, services: Services, process: ProcessMetrics | None = None) -> None:
         self._services: Final = services
         self.app: Final[FastAPI] = create_app(services, process)
         host, port = address_of(services.settings.api.listen)
-        if not _is_loopback(host) and self.app.state.gatekeeper.is_open():
-            raise UsageError(
-                f"api.listen: {services.settings.api.listen} can be reached from other machines, "
-                "and nobody set up who may ask: make a key first (mirrorproof key create), or set "
-                "api.oidc_issuer"
-            )
         self._socket = _bind(host, port)
         self.port: Final[int] = self._socket.getsockname()[1]
         self.url: Final = f"http://{_shown(host)}:{self.port}"
@@ -103,6 +91,8 @@ class Server:
         thread = Thread(target=server.run, args=([self._socket],), name="uvicorn", daemon=True)
         log = get_logger(component="api")
         log.info("api_started", url=self.url)
+        if self.app.state.gatekeeper.waits():
+            log.warning("api_waits_for_key", reason=f"only health is answered: {NO_KEY}")
         thread.start()
         while thread.is_alive() and not stop.wait(0.2):
             pass
@@ -135,10 +125,3 @@ def _shown(host: str) -> str:
     if host in ("0.0.0.0", "::"):  # noqa: S104 - for people, who ask on this machine
         return "localhost"
     return f"[{host}]" if ":" in host else host
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

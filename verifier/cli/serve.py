@@ -19,7 +19,8 @@ _HELP: Final = """Shows the page and answers questions: what was settled, found 
 
 Statements, windows, findings, requests, policies and ingestion as JSON under /api/v1, described at
 /api/v1/openapi.json; probes at /healthz and /readyz. While there is no key (`mirrorproof key
-create`) only this machine may ask, and an address that others can reach is refused.
+create`) only this machine may ask; at an address that others can reach nobody may, and the API is
+not ready until there is one.
 
 Exit status: 0 ended by SIGTERM, 2 wrong usage or database.
 

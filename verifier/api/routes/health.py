@@ -1,8 +1,8 @@
-"""Probes: this process lives while it answers; it is ready while its database is of use."""
+"""Probes: this process lives while it answers; it is ready while its answers are of use."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from collector.db.engine import as_our_error
@@ -10,6 +10,7 @@ from collector.db.migrate import require_schema
 from collector.errors import MirrorproofError
 from verifier.api.models import Health
 from verifier.api.services import ServicesDep
+from verifier.api.waiting import NO_KEY
 
 router = APIRouter(tags=["health"])
 
@@ -21,17 +22,18 @@ def read_health() -> Health:
 
 
 @router.get("/readyz", responses={503: {"model": Health, "description": "With the reasons"}})
-def read_readiness(services: ServicesDep, response: Response) -> Health:
-    """Whether the database answers, and has the schema of this program. For readiness."""
+def read_readiness(request: Request, services: ServicesDep, response: Response) -> Health:
+    """Whether the database answers, with the schema of this program, and anybody may ask."""
     try:
         require_schema(services.engine)
+        waits = request.app.state.gatekeeper.waits()
     except SQLAlchemyError as error:
-        return _failing(response, str(as_our_error(error, services.engine.url)))
+        return _failing(response, "database", str(as_our_error(error, services.engine.url)))
     except MirrorproofError as error:
-        return _failing(response, str(error))
-    return Health(status="ok")
+        return _failing(response, "database", str(error))
+    return _failing(response, "access", NO_KEY) if waits else Health(status="ok")
 
 
-def _failing(response: Response, reason: str) -> Health:
+def _failing(response: Response, what: str, reason: str) -> Health:
     response.status_code = 503
-    return Health(status="failing", reasons={"database": reason})
+    return Health(status="failing", reasons={what: reason})
