@@ -19,6 +19,7 @@ from typing import Any
 from collector import log
 from collector.clock import SystemClock
 from collector.service import app
+from collector.service.interpreter import favour_throughput
 from collector.settings import Settings
 from collector.settings.environment import load
 from collector.sources.clients import KafkaOpener
@@ -83,6 +84,7 @@ def _most_rss_mb() -> float:
 def main() -> None:
     """Drains and prints."""
     log.configure("warning")
+    favour_throughput()
     lines, what = int(sys.argv[1]), sys.argv[2]
     drain = drain_collector if what == "collector" else drain_client
     print(json.dumps(drain(load(), lines)))  # noqa: T201

@@ -169,7 +169,9 @@ def collect(
     """Runs the command."""
     from collector.clock import SystemClock
     from collector.service import app
+    from collector.service.interpreter import favour_throughput
 
+    favour_throughput()
     kafka = kafka_override(bootstrap_servers, topic, group, partitions)
     own = format_override(access_log_format)
     overrides = {"kafka": kafka, "database": database_override(database_url), "collector": own}
