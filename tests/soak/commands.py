@@ -31,7 +31,7 @@ def settings(rate: float, bootstrap: str, topic: str, url: str) -> dict[str, str
         "KAFKA__END_CHECK_S": 0.5 * rate, "KAFKA__STALL_S": 60 * rate,
         "KAFKA__START_TIMEOUT_S": 60 * rate,
         "DATABASE__URL": url, "DATABASE__START_TIMEOUT_S": 60 * rate, "DATABASE__PARTITION": "hour",
-        "COLLECTOR__HANG_S": 60 * rate, "COLLECTOR__POLICY_REFRESH_S": min(60, rate / 2),
+        "COLLECTOR__HANG_S": 60 * rate, "COLLECTOR__POLICY_REFRESH_S": min(20, rate / 2),
         "VERIFIER__WINDOW_S": 60, "VERIFIER__HANG_S": 60 * rate, "VERIFIER__MAX_FINDINGS": 10_000,
         "VERIFIER__POLL_S": min(60, rate / 2), "VERIFIER__LEASE_S": min(600, 3 * rate),
         "VERIFIER__SHIPPING_ALLOWANCE_S": rate, "VERIFIER__EVIDENCE_MAX_AGE_S": 5 * rate,

@@ -7,8 +7,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
+from collector.settings import environment
 from tests.soak.asking import ANSWERED, REFUSED, Asked, unexplained
 from tests.soak.clock import SettableClock, write
+from tests.soak.commands import settings
 from tests.soak.plan import Event, Fault, Span, schedule
 from tests.soak.samples import Sample, growths
 from tests.soak.traffic import Weather
@@ -80,3 +84,14 @@ def test_a_question_without_an_answer_needs_a_fault_that_explains_it() -> None:
 
     assert [line.split()[3] for line in wrong] == ["5.0", "6.0", "8.0"]
     assert len(unexplained(asked, [])) == 5
+
+
+@pytest.mark.parametrize("rate", [1.0, 20.0, 72.0, 360.0])
+def test_the_settings_of_a_run_are_allowed_at_any_rate(
+    rate: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is multiplied by the rate stays within what the product takes."""
+    for name, value in settings(rate, "localhost:9092", "logs", "sqlite:///x.db").items():
+        monkeypatch.setenv(name, value)
+
+    assert environment.load({}).kafka.topics == ("logs",)
