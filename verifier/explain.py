@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.keys import mask_request_id
 from collector.traits import Trait
 from verifier.pairing.arrivals import sort_arrivals
 from verifier.pairing.doubt import doubt_holes, doubt_route, doubt_sample
@@ -78,11 +77,6 @@ class Found(msgspec.Struct):
     path: str
     shown: Shown
     unknown: bool = False
-
-
-def same_id(asked: str, request_id: str) -> bool:
-    """Whether two request ids are one, but for the trace reason."""
-    return mask_request_id(asked) == mask_request_id(request_id)
 
 
 def explain(

@@ -329,6 +329,31 @@ def test_a_key_opens_its_scopes_only(services: Services, scope: Scope) -> None:
     assert erased == (200 if scope is Scope.ADMIN else 403)
 
 
+def test_a_list_of_ids_is_answered_at_once(api: TestClient) -> None:
+    """Each as if it was asked alone, in order, once; what is not found is said plainly."""
+    ids = ["nobody", "id-101", "id-0", "id-101"]
+
+    found = api.post("/api/v1/requests/lookup", json={"ids": ids}).json()
+
+    alone = [api.get("/api/v1/requests", params={"id": one}).json() for one in ids[:3]]
+    assert found == {"items": alone, "not_found": ["nobody"]}
+    assert api.post("/api/v1/requests/lookup", json={"ids": ["x"] * 101}).status_code == 422
+    assert api.post("/api/v1/requests/lookup", json={"ids": []}).status_code == 422
+
+
+def test_a_list_of_ids_is_exported_by_request(api: TestClient) -> None:
+    """A row for each request, and one for an id that is not found."""
+    ask = {"url": "/api/v1/requests/lookup/export", "json": {"ids": ["nobody", "id-101"]}}
+
+    table = list(csv.DictReader(io.StringIO(api.post(**ask).text)))
+    lines = api.post(**ask, params={"form": "ndjson"}).text.splitlines()
+
+    assert [(row["request_id"], row["verdict"]) for row in table] == [
+        ("nobody", "not found"), ("id-101", "missing"),
+    ]  # fmt: skip
+    assert [json.loads(line)["verdict"] for line in lines] == ["not found", "missing"]
+
+
 def test_a_key_ends(services: Services) -> None:
     """Revoked, over, cut or made up: it opens nothing, and says nothing of why."""
     over = make_key(services, Scope.ADMIN, expires_us=services.now_us(None) - 1)  # type: ignore[arg-type]

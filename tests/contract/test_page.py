@@ -122,6 +122,33 @@ def test_a_request_shows_its_lines_side_by_side(world: World) -> None:
     assert "x-request-id" in page(world, "/request")
 
 
+def test_a_pasted_list_of_ids_is_a_table(world: World) -> None:
+    """A row each with verdict, reason and link, in their order; unknown ones said; as CSV, too."""
+    lose_copies(world, 1)
+    asked = "id-1\r\n  nobody \n\nid-0\nid-1\n"
+
+    shown = page(world, "/requests", ids=asked)
+
+    assert re.findall(r'href="/request\?id=([^"]+)"', shown) == ["id-1", "nobody", "id-0"]
+    assert re.findall(r'<span class="verdict v-(\w+)"', shown) == ["missing", "unknown", "matched"]
+    assert "no copy arrived at v1" in shown
+    assert "3 ids: 1 missing, 1 not found, 1 matched" in shown
+    lines = page(world, "/requests", ids=asked, form="csv").splitlines()
+    assert [line.split(",")[:2] for line in lines[1:]] == [
+        ["id-1", "true"], ["nobody", "false"], ["id-0", "true"],
+    ]  # fmt: skip
+
+
+def test_a_list_that_is_too_long_says_so(world: World) -> None:
+    """And shows nothing else; what was pasted stays."""
+    with asking(services_of(world.engine, world.now_us)) as client:
+        many = client.get("/requests", params={"ids": "\n".join(map(str, range(101)))})
+
+    assert many.status_code == 422
+    assert "101 are too many at once; at most 100" in many.text
+    assert "<table" not in many.text
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [

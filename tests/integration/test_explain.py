@@ -15,7 +15,7 @@ from collector.db.policies import record_versions
 from collector.service.app import build_from_files
 from collector.settings import CollectorSettings, DatabaseSettings, Settings
 from tests import recordings
-from verifier.check.lookup import explain_files
+from verifier.check.lookup import explain_files, explain_list
 from verifier.explain import Story
 from verifier.policies.read import read_policies
 from verifier.policies.stored import to_record
@@ -81,11 +81,11 @@ def test_id_with_another_trace_reason_is_the_same(tmp_path: Path) -> None:
     request_id, logs = first_id("leak", "leak", tmp_path)
     other = f"{request_id[:14]}{'9' if request_id[14] != '9' else 'a'}{request_id[15:]}"
 
-    found = explain_files(read_policies([POLICY]), logs, other)
+    asked = [other, "nobody", request_id]
+    found, nothing, same = explain_list(read_policies([POLICY]), logs, asked)
 
-    assert [story.verdicts for story in found] == [
-        story.verdicts for story in explain_files(read_policies([POLICY]), logs, request_id)
-    ]
+    assert found == same == explain_files(read_policies([POLICY]), logs, request_id)
+    assert (bool(found), nothing) == (True, [])
 
 
 def run_explain(*arguments: str) -> subprocess.CompletedProcess[str]:

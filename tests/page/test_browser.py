@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import make_url
@@ -143,3 +144,6 @@ def test_every_state_has_its_picture(
     shoot(url, tmp_path / f"{state}-overview.png", size, *options)
     if state != "empty":
         shoot(policy_url(url), tmp_path / f"{state}-policy.png", size, *options)
+    if state not in ("empty", "thousands"):
+        ids = quote("\n".join(["nobody", *(f"id-{number}" for number in range(9))]))
+        shoot(f"{url}/requests?ids={ids}", tmp_path / f"{state}-requests.png", size, *options)

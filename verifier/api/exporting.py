@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
@@ -34,6 +34,7 @@ class Form(StrEnum):
     NDJSON = "ndjson"
 
 
+_MEDIA: Final = {Form.CSV: "text/csv; charset=utf-8", Form.NDJSON: "application/x-ndjson"}
 Row = TypeVar("Row")
 Position = tuple[int, ...]
 
@@ -63,13 +64,30 @@ def export(services: Services, form: Form, table: Table[Any]) -> StreamingRespon
     hours holds nothing in the database. Each row is told as it stands when it is read.
     """
     write = _csv if form is Form.CSV else _ndjson
-    media = "text/csv; charset=utf-8" if form is Form.CSV else "application/x-ndjson"
-    disposition = f'attachment; filename="{table.name}.{form.value}"'
     parts = _together(write(table.shape, _shown(services, table)))
     first = next(parts, "")  # what is wrong with the question is told before the answer begins
     return StreamingResponse(
-        _sent(first, parts), media_type=media, headers={"Content-Disposition": disposition}
+        _sent(first, parts), media_type=_MEDIA[form], headers=_attached(form, table.name)
     )
+
+
+def written(form: Form, name: str, shape: type[BaseModel], rows: Sequence[BaseModel]) -> Response:
+    """An answer of few rows, in the form of an export.
+
+    Args:
+        form: What it is written as.
+        name: Of the file, without its ending.
+        shape: What rows look like.
+        rows: All of them.
+    """
+    write = _csv if form is Form.CSV else _ndjson
+    return Response(
+        "".join(write(shape, iter(rows))), media_type=_MEDIA[form], headers=_attached(form, name)
+    )
+
+
+def _attached(form: Form, name: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{name}.{form.value}"'}
 
 
 async def _sent(first: str, parts: Iterator[str]) -> AsyncIterator[str]:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
+from verifier.listed import LONGEST, MOST
+
 Row = TypeVar("Row")
 
 Time = Annotated[
@@ -193,6 +195,37 @@ class RequestAnswer(BaseModel):
     episodes: list[Episode]
     findings: list[Told]
     lines_kept_from: Time | None = Field(description="Earlier lines may be dropped")
+
+
+class RequestIds(BaseModel):
+    """A list of request ids, as auditors have one."""
+
+    ids: list[Annotated[str, Field(min_length=1, max_length=LONGEST)]] = Field(
+        min_length=1,
+        max_length=MOST,
+        description="As any proxy logged them; each is answered once",
+        examples=[["46ce024f-97b3-4a45-8f73-2d4ef365608d", "f3a0f7d2-7c5f-9b1e-8f55-0a6c2f3f9c11"]],
+    )
+
+
+class RequestAnswers(BaseModel):
+    """What is known of each id, in the order in which they were asked."""
+
+    items: list[RequestAnswer]
+    not_found: list[str] = Field(description="Ids that no stored line or finding has")
+
+
+class RequestRow(BaseModel):
+    """One request of an id, or that nothing is known of the id."""
+
+    request_id: str
+    found: bool
+    policy: str
+    method: str
+    path: str
+    started_at: str = Field(description="Of its first line, RFC 3339; empty: no line is known")
+    verdict: str
+    reason: str
 
 
 class Version(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ from collector.envelopes.found import RawLine
 from collector.envelopes.unwrap import unwrap
 from collector.formats.own_pod import writer_of
 from collector.formats.parse import Format
+from collector.keys import mask_request_id
 from collector.observation import observe
 from collector.records import AccessLog, Identity
 from verifier.check.evidence import Part, PolicyEvidence, weigh
@@ -21,7 +22,7 @@ from verifier.check.kinds import Stretch
 from verifier.check.pieces import may_be_whole, whole_line
 from verifier.check.plan import Plan
 from verifier.check.sources import Source, chunks, open_sources, read_chunk
-from verifier.explain import Found, Story, explain, same_id, show_line
+from verifier.explain import Found, Story, explain, show_line
 from verifier.pairing.lines import Line, Side
 from verifier.policies.model import Policy
 
@@ -40,13 +41,14 @@ class _Seen(msgspec.Struct):
     numbers: dict[str, int] = {}
 
 
-def _pattern(request_id: str) -> re.Pattern[bytes]:
-    """What a raw line of the id contains, whatever its trace reason and JSON escapes."""
-    if len(request_id) == 36 and request_id[8:24:5] == "----":
+def _pattern(request_ids: Iterable[str]) -> re.Pattern[bytes]:
+    """What a raw line of the ids contains, whatever their trace reasons and JSON escapes."""
+    parts = []
+    for one in request_ids:
+        is_usual = len(one) == 36 and one[8:24:5] == "----"
         # Of an id at the end of a piece of a line, one of the halves is whole.
-        halves = request_id[:14], request_id[15:]
-        return re.compile(b"|".join(re.escape(half.encode()) for half in halves))
-    return re.compile(re.escape(request_id.encode()))
+        parts += [one[:14], one[15:]] if is_usual else [one]
+    return re.compile(b"|".join(re.escape(part.encode()) for part in parts))
 
 
 def explain_files(
@@ -57,12 +59,26 @@ def explain_files(
     assume_complete: bool = True,
     formats: Sequence[Format] = (),
 ) -> list[Story]:
-    """The episodes of a request id in files, each with its verdict and why.
+    """The episodes of a request id in files; see `explain_list`, which has one id more."""
+    return explain_list(
+        policies, logs, [request_id], assume_complete=assume_complete, formats=formats
+    )[0]
+
+
+def explain_list(
+    policies: tuple[Policy, ...],
+    logs: Iterable[str],
+    request_ids: Sequence[str],
+    *,
+    assume_complete: bool = True,
+    formats: Sequence[Format] = (),
+) -> list[list[Story]]:
+    """The episodes of each request id in files, each with its verdict and why.
 
     Args:
         policies: At least one.
-        logs: `FILE`, `-` or `POD=FILE`.
-        request_id: As logged; another trace reason is the same id.
+        logs: `FILE`, `-` or `POD=FILE`; all are read once.
+        request_ids: As logged; another trace reason is the same id.
         assume_complete: A named log is complete.
         formats: Of access logs, besides the known ones.
 
@@ -74,16 +90,20 @@ def explain_files(
     seen = _Seen()
     with tempfile.TemporaryDirectory(prefix="mirrorproof-") as folder:
         sources = open_sources(logs, Path(folder))
-        found = list(_find(plan, sources, request_id, seen))
+        found: dict[str, list[Found]] = {mask_request_id(one): [] for one in request_ids}
+        _find(plan, sources, found, seen)
     evidence = {
         policy.name: _evidence(plan, number, seen, assume_complete=assume_complete)
         for number, policy in enumerate(policies)
     }
-    return explain(
-        found,
-        lambda policy, start, _episode: evidence[policy.name].terms_at(start),
-        lambda policy, mirror, start: evidence[policy.name].hole(mirror, start),
-    )
+    return [
+        explain(
+            found[mask_request_id(one)],
+            lambda policy, start, _episode: evidence[policy.name].terms_at(start),
+            lambda policy, mirror, start: evidence[policy.name].hole(mirror, start),
+        )
+        for one in request_ids
+    ]
 
 
 def _evidence(plan: Plan, number: int, seen: _Seen, *, assume_complete: bool) -> PolicyEvidence:
@@ -98,9 +118,11 @@ def _evidence(plan: Plan, number: int, seen: _Seen, *, assume_complete: bool) ->
     )
 
 
-def _find(plan: Plan, sources: tuple[Source, ...], request_id: str, seen: _Seen) -> Iterator[Found]:
-    """All lines of the id, in the order of the files."""
-    wanted = _pattern(request_id).search
+def _find(
+    plan: Plan, sources: tuple[Source, ...], found: dict[str, list[Found]], seen: _Seen
+) -> None:
+    """Adds all lines of each id, which are masked here, in the order of the files."""
+    wanted = _pattern(found).search
     for source in sources:
         if source.pod:
             seen.pods.setdefault(Identity(pod=source.pod), None)
@@ -119,7 +141,8 @@ def _find(plan: Plan, sources: tuple[Source, ...], request_id: str, seen: _Seen)
             seen.tls |= _SERVER_NAME in line
             if wanted(line):
                 whole = _whole(plan, source, lines, index, joined)
-                yield from _read(plan, source, whole, number, request_id, seen)
+                for request_id, one in _read(plan, source, whole, number, found, seen):
+                    found[request_id].append(one)
 
 
 def _whole(
@@ -138,13 +161,13 @@ def _whole(
 
 
 def _read(
-    plan: Plan, source: Source, lines: list[RawLine], number: int, request_id: str, seen: _Seen
-) -> Iterator[Found]:
-    """The lines of the id among those of one line of a file."""
+    plan: Plan, source: Source, lines: list[RawLine], number: int, ids: Container[str], seen: _Seen
+) -> Iterator[tuple[str, Found]]:
+    """The lines of the ids among those of one line of a file, each with its id, masked."""
     for piece in lines:
         seen.shipped |= piece.identity.pod != source.pod
         log = plan.lines.parse(piece.text.rstrip("\r"))
-        if not isinstance(log, AccessLog) or not same_id(request_id, log.request_id):
+        if not isinstance(log, AccessLog) or mask_request_id(log.request_id) not in ids:
             continue
         who = writer_of(log, piece.identity)
         observation = observe(log, piece.text, who, plan.hosts, b"", own_host=plan.own_host(who))
@@ -167,6 +190,10 @@ def _read(
         )
         shown = show_line(told, pod, log, f"{source.name}:{number}")
         policy = plan.policies[place.policy]
-        yield Found(
-            observation.key, policy, told, log.method, log.path, shown, unknown=bool(place.unknown)
-        )
+        yield (
+            mask_request_id(log.request_id),
+            Found(
+                observation.key, policy, told, log.method, log.path, shown,
+                unknown=bool(place.unknown),
+            ),
+        )  # fmt: skip

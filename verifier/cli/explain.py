@@ -1,4 +1,4 @@
-"""`mirrorproof explain`: why one request got its verdict."""
+"""`mirrorproof explain`: why requests got their verdicts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from collector.errors import UsageError
 from verifier.cli.collect import ConfigOption, DatabaseOption
 from verifier.cli.database import existing_database
+from verifier.cli.explain_list import print_rows, sort_arguments
 from verifier.cli.format import FormatOption, formats_of
 
 if TYPE_CHECKING:
@@ -22,19 +23,24 @@ if TYPE_CHECKING:
 
 _HELP: Final = """Shows every line of one request id, how they were judged together, and why.
 
+Of several ids, at most a thousand, a line each: verdict, time and reason, also where nothing is
+known of one. [b]--ids-from[/b] reads them from a file; then all arguments are logs.
+
 From files like [b]check[/b], or from the database of the live pipeline. An id may stand for several
 requests: a page that calls twice, a retry, a client that chose it.
 
 Lines are kept for a time (MIRRORPROOF_RETENTION__LINES_DAYS), findings with their lines longer.
 What is left of a request is shown and not judged again.
 
-Exit status: 0 found, 2 wrong usage or unreadable input, 3 no line or finding has this id.
+Exit status: 0 found, 2 wrong usage or unreadable input, 3 no line or finding has one of the ids.
 
 [b]Examples[/b]
 
   mirrorproof explain 46ce024f-97b3-4a45-8f73-2d4ef365608d --policy vs.yaml *.log
 
   mirrorproof explain 46ce024f-97b3-4a45-8f73-2d4ef365608d --database-url sqlite:///mirrorproof.db
+
+  mirrorproof explain --ids-from ids.txt --json --database-url sqlite:///mirrorproof.db
 """
 _NOT_FOUND: Final = 3
 
@@ -45,9 +51,13 @@ def register(app: typer.Typer) -> None:
 
 
 def explain_command(
-    request_id: Annotated[str, typer.Argument(help="As it stands in the log.")],
-    logs: Annotated[
-        list[str] | None, typer.Argument(metavar="[LOG]…", help="FILE, - or POD=FILE.")
+    given: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ID… [LOG]…", help="Request ids; with --policy one, and its logs."),
+    ] = None,
+    ids_from: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Request ids, one a line; - for standard input."),
     ] = None,
     policy: Annotated[
         list[Path] | None, typer.Option(help="Policies, for files; may be repeated.")
@@ -57,59 +67,59 @@ def explain_command(
     assume_complete: Annotated[
         bool, typer.Option(help="A named log is complete; else only what it shows.")
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object, or one a line for several ids.")
+    ] = False,
     access_log_format: FormatOption = None,
 ) -> None:
-    """Explains one request; see `_HELP`."""
-    if logs and database_url:
+    """Explains requests; see `_HELP`."""
+    if policy and database_url:
         msg = "explain: give either LOG files with --policy, or --database-url"
         raise UsageError(msg)
-    request_id = request_id.encode("utf-8", "replace").decode()  # arguments may hold any bytes
-    if logs or policy:
-        found = _explain_files(
-            policy,
-            logs or [],
-            request_id,
-            assume_complete=assume_complete,
-            formats=formats_of(access_log_format),
-        )
+    if not given and ids_from is None:
+        raise UsageError("explain: give a request id, or --ids-from FILE")
+    ids, logs = sort_arguments(given or [], ids_from, has_policy=bool(policy))
+    if policy:
+        formats = formats_of(access_log_format)
+        found = _explain_files(policy, logs, ids, assume_complete=assume_complete, formats=formats)
     else:
-        found = _explain_stored(database_url, config, request_id)
-    _print(request_id, found, as_json=as_json)
-    if not found.stories and not found.findings:
+        found = _explain_stored(database_url, config, ids)
+    if len(ids) > 1 or ids_from is not None:
+        is_known = print_rows(ids, found, as_json=as_json)
+    else:
+        _print(ids[0], found[0], as_json=as_json)
+        is_known = bool(found[0].stories or found[0].findings)
+    if not is_known:
         raise typer.Exit(_NOT_FOUND)
 
 
-def _explain_stored(database_url: str | None, config: Path | None, request_id: str) -> Explained:
+def _explain_stored(
+    database_url: str | None, config: Path | None, ids: list[str]
+) -> list[Explained]:
     from verifier.settle.lookup import explain_stored
 
     with existing_database(database_url, config) as engine:
-        return explain_stored(engine, request_id)
+        return [explain_stored(engine, one) for one in ids]
 
 
 def _explain_files(
-    policy: list[Path] | None,
+    policy: list[Path],
     logs: list[str],
-    request_id: str,
+    ids: list[str],
     *,
     assume_complete: bool,
     formats: list[Format],
-) -> Explained:
-    from verifier.check.lookup import explain_files
+) -> list[Explained]:
+    from verifier.check.lookup import explain_list
     from verifier.policies.read import read_policies
     from verifier.settle.lookup import Explained
 
-    if not policy or not logs:
-        msg = "explain: files need --policy FILE, the routes to judge them by"
-        raise UsageError(msg)
-    stories = explain_files(
-        read_policies(policy),
-        logs,
-        request_id,
-        assume_complete=assume_complete,
-        formats=formats,
+    if not logs:
+        raise UsageError("explain: --policy needs LOG files to judge; without it the database is")
+    stories = explain_list(
+        read_policies(policy), logs, ids, assume_complete=assume_complete, formats=formats
     )
-    return Explained(stories, [], None)
+    return [Explained(one, [], None) for one in stories]
 
 
 def _print(request_id: str, found: Explained, *, as_json: bool) -> None:

@@ -14,9 +14,13 @@ import plotly
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader
+from msgspec import to_builtins
 
-from verifier.api import asking
+from collector.errors import UsageError
+from verifier import listed
+from verifier.api import asking, exporting
 from verifier.api.access import Caller, Gatekeeper
+from verifier.api.models import RequestRow
 from verifier.api.problems import Refusal
 from verifier.api.queries.incidents import with_deliveries
 from verifier.api.scopes import Scope
@@ -25,6 +29,7 @@ from verifier.app import tick_rules
 from verifier.incidents import store
 from verifier.page import session, views
 from verifier.pairing.lines import Verdict
+from verifier.settle.lookup import explain_each
 from verifier.settle.windows import Span
 from verifier.times import iso_time
 
@@ -43,9 +48,11 @@ _POLICY: Final = (
 )
 """Charts set styles on their elements; nothing else comes from anywhere but here."""
 RANGES: Final = {"15m": "15 min", "1h": "1 hour", "6h": "6 hours", "1d": "1 day", "7d": "7 days"}
-_THEN_LENGTH: Final = 4_000
+_THEN_LENGTH: Final = 8_000
+_IDS_LENGTH: Final = 16_000
+"""Characters of a list of ids: a link of a hundred usual ones has a fourth of it."""
 _BODY_BYTES: Final = 1_000 + 3 * _THEN_LENGTH
-_PAGES: Final = re.compile(r"/(policy|request|incident)?(\?[^\s\\]*)?")
+_PAGES: Final = re.compile(r"/(policy|requests?|incident)?(\?[^\s\\]*)?")
 """Where somebody goes who showed a key."""
 
 
@@ -174,10 +181,41 @@ def show_request(
 ) -> HTMLResponse:
     """One request id, its lines side by side."""
     if Scope.RAW not in viewer.scopes:
-        detail = f"lines need a key with the scope raw; {viewer.name} has not got it"
-        return _render(request, "wrong.html", 403, viewer=viewer, detail=detail, shown={})
+        return _without_raw(request, viewer)
     view = views.request_view(connection, id.strip()) if id.strip() else None
     return _render(request, "request.html", viewer=viewer, view=view, asked=id)
+
+
+@router.get("/requests")
+def show_requests(
+    request: Request,
+    viewer: Viewer,
+    connection: Snapshot,
+    ids: Annotated[str, Query(max_length=_IDS_LENGTH)] = "",
+    form: exporting.Form | None = None,
+) -> Response:
+    """A list of request ids, each with its verdict; as a file, too."""
+    if Scope.RAW not in viewer.scopes:
+        return _without_raw(request, viewer)
+    rows: list[listed.Row] = []
+    wrong = ""
+    try:
+        wanted = listed.read_ids(ids) if ids.strip() else []
+        rows = listed.all_rows(explain_each(connection, wanted))
+    except UsageError as error:
+        wrong = str(error)
+    if form is not None and rows:
+        shown = [RequestRow.model_validate(to_builtins(row)) for row in rows]
+        return exporting.written(form, "requests", RequestRow, shown)
+    return _render(
+        request, "requests.html", 422 if wrong else 200, viewer=viewer, asked=ids, rows=rows,
+        wrong=wrong, counted=listed.summary(rows), most=listed.MOST, longest=_IDS_LENGTH,
+    )  # fmt: skip
+
+
+def _without_raw(request: Request, viewer: Caller) -> HTMLResponse:
+    detail = f"lines need a key with the scope raw; {viewer.name} has not got it"
+    return _render(request, "wrong.html", 403, viewer=viewer, detail=detail, shown={})
 
 
 @router.get("/login")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -76,12 +76,19 @@ def explain_stored(engine: Engine, request_id: str) -> Explained:
 
 def explain_in(connection: Connection, request_id: str) -> Explained:
     """As `explain_stored`, in a transaction that holds the lines, see `hold_lines`."""
+    return next(explain_each(connection, [request_id]))[1]
+
+
+def explain_each(
+    connection: Connection, request_ids: Sequence[str]
+) -> Iterator[tuple[str, Explained]]:
+    """Each id with what is known of it, as `explain_in`."""
     kept_us = lines_kept_from(connection)
-    return Explained(
-        _Lookup(connection).explain(lines_of(connection, request_id)),
-        _findings(connection, request_id),
-        None if kept_us is None else iso_time(kept_us),
-    )
+    kept_from = None if kept_us is None else iso_time(kept_us)
+    lookup = _Lookup(connection)
+    for one in request_ids:
+        stories = lookup.explain(lines_of(connection, one))
+        yield one, Explained(stories, _findings(connection, one), kept_from)
 
 
 def _findings(connection: Connection, request_id: str) -> list[Told]:

@@ -29,7 +29,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
     ("arguments", "said"),
     [
         (["check", "--bogus"], "no such option: --bogus; see mirrorproof check --help"),
-        (["explain"], "missing argument 'request_id'; see mirrorproof explain --help"),
+        (["explain"], "explain: give a request id, or --ids-from FILE"),
         (["chek"], "no such command 'chek'. Did you mean 'check'?; see mirrorproof --help"),
         (["policy", "lint"], "missing argument 'FILE…'; see mirrorproof policy lint --help"),
         (["collect", "--from"], "option '--from' requires an argument; see mirrorproof --help"),
