@@ -110,6 +110,11 @@ def shadow(**fields: object) -> Line:
 
 def stranger(**fields: object) -> Line:
     """A line of a watched host's pod of unknown version."""
+    return line(Side.SERVER_UNKNOWN, **({"at": 2, "lasts": 8} | fields))  # type: ignore[arg-type]
+
+
+def foreign(**fields: object) -> Line:
+    """A line of a pod that nothing says to be of the watched host."""
     return line(Side.SERVER_OTHER, **({"at": 2, "lasts": 8} | fields))  # type: ignore[arg-type]
 
 

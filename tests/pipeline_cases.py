@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from random import Random
 from typing import NamedTuple
 
-from tests.factories import attempt, bypassing, client, leaking, shadow, terms
+from tests.factories import attempt, bypassing, client, foreign, leaking, shadow, stranger, terms
 from tests.lines import HOST, shipped
 from tests.settling import NOW, SECOND
 from tests.unit.pairing.oracle import oracle
@@ -20,11 +20,14 @@ PODS = {
     Side.CLIENT_OTHER: "frontend-v1-6c9d8f7b5d-x2x7p",
     Side.SERVER_LIVE: "forecast-v2-7b9c4d5e8-klmno",
     Side.SERVER_MIRROR: "forecast-v1-5d8f9b7c6-abcde",
+    Side.SERVER_UNKNOWN: "forecast-77cfbd95d8-abcde",
+    Side.SERVER_OTHER: "billing-77cfbd95d8-abcde",
 }
 _SUBSETS = {Side.CLIENT_LIVE: "v2", Side.CLIENT_MIRROR: "v1", Side.CLIENT_OTHER: "v9"}
 _OUTCOMES = [(200, ""), (200, ""), (503, ""), (503, "URX"), (503, "UF"), (0, "DC"), (404, "")]
 _SENT = [(200, ""), (200, ""), (503, "URX,UF"), (0, "DC"), (504, "UT"), (404, "NR"), (101, "")]
 _MAKERS = [client, attempt, attempt, shadow, shadow, shadow, bypassing, leaking]
+_MAKERS += [stranger, foreign]
 _TIMES_MS = [0, 1, 3, 30, 70, 130, 900]
 _SPANS_MS = [0, 5, 20, 90, 200]
 

@@ -71,6 +71,7 @@ def _anything(draw: st.DrawFn) -> list[Given]:
                 "mirror0b",
                 "mirror1",
                 "unknown",
+                "foreign",
             ]
         )
     )

@@ -49,7 +49,8 @@ class Oracle:
         to = SUBSETS[given.to] if is_client else None
         unrouted = given.real_role is Role.UNROUTED
         serves = self._versions.sure if unrouted else self._versions.destination
-        part = self._sides.side(int(given.real_role), to, serves(PODS[name]))
+        owner = self._versions.belongs(PODS[name])
+        part = self._sides.side(int(given.real_role), to, serves(PODS[name]), owner)
         if part is None:
             return None
         return Line(

@@ -48,6 +48,7 @@ PODS = {
     "mirror0b": Identity("forecast-v1-5d8f9b7c6-fghij", "weather"),
     "mirror1": Identity("forecast-v3-5d8f9b7c6-abcde", "weather"),
     "unknown": Identity("forecast-77cfbd95d8-abcde", "weather"),
+    "foreign": Identity("billing-77cfbd95d8-abcde", "weather"),
 }
 SUBSETS = {
     "v1": Destination(HOST, "v1"),

@@ -28,7 +28,8 @@ SIDE_WORDS: Final = {
     Side.CLIENT_OTHER: "sender, on another route",
     Side.SERVER_LIVE: "primary",
     Side.SERVER_MIRROR: "mirror",
-    Side.SERVER_OTHER: "pod of unknown version",
+    Side.SERVER_OTHER: "another pod",
+    Side.SERVER_UNKNOWN: "pod of unknown version",
 }
 
 

@@ -86,7 +86,10 @@ class Places:
     def _part(self, seen: Shown, pod: Destination | None, policy: Policy) -> Part | None:
         """The part that a line plays for one policy; None when it does not concern it."""
         number = self._numbers[id(policy)]
-        side = self._sides[number].side(seen.role, seen.destination, pod)
+        owner = None
+        if pod is None and seen.role == Role.SERVER:
+            owner = self.versions.belongs(seen.pod, seen.destination)
+        side = self._sides[number].side(seen.role, seen.destination, pod, owner)
         return None if side is None else (int(side[0]), side[1], number)
 
     def _weigh(self, seen: Shown, pod: Destination | None, route: Unknown) -> Place | None:

@@ -58,11 +58,12 @@ class Sides:
         mirror = self._mirrors.get(destination)
         return (Side.CLIENT_OTHER, 0) if mirror is None else (Side.CLIENT_MIRROR, mirror)
 
-    def server(self, pod: Destination | None) -> tuple[Side, int]:
+    def server(self, pod: Destination | None, owner: str | None = None) -> tuple[Side, int]:
         """Side and mirror index of a receiver's line.
 
         Args:
             pod: What the pod that wrote it serves; None when that is unknown.
+            owner: Then the service that the pod surely belongs to; None when that is unknown, too.
         """
         if pod is not None:
             mirror = self._mirrors.get(pod)
@@ -70,10 +71,16 @@ class Sides:
                 return Side.SERVER_MIRROR, mirror
             if pod in self._live:
                 return Side.SERVER_LIVE, 0
+        elif owner in self._hosts:
+            return Side.SERVER_UNKNOWN, 0
         return Side.SERVER_OTHER, 0
 
     def side(
-        self, role: int, destination: Destination | None, pod: Destination | None
+        self,
+        role: int,
+        destination: Destination | None,
+        pod: Destination | None,
+        owner: str | None = None,
     ) -> tuple[Side, int] | None:
         """Side and mirror index of any line; None when it does not concern the policy.
 
@@ -81,7 +88,7 @@ class Sides:
         else by a sender that answered the request itself.
         """
         if role == Role.SERVER or (role == Role.UNROUTED and pod is not None):
-            return self.server(pod)
+            return self.server(pod, owner)
         if role == Role.UNROUTED:
             return Side.CLIENT_LIVE, 0
         return self.client(destination)

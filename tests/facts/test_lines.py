@@ -201,3 +201,31 @@ def test_f29_forged_fields_are_ambiguous_by_check_and_live(
 
     assert said.verdicts == {"matched": 696, "ambiguous": 206}
     assert said.reasons == {worded(Reason.EXTRA_QUOTES)}
+
+
+@pytest.mark.parametrize("version", [V1, V2])
+def test_what_a_pod_of_unknown_version_received_is_unverifiable(version: str, judge: Judge) -> None:
+    """One of v1's pods may have the copies that lack; one of v2's leaves every copy matched."""
+    logs = quiet()
+    pod = next(pod for pod in logs if pod.startswith(version))
+    logs["forecast-77cfbd95d8-abcde"] = logs.pop(pod)
+
+    said = judge(logs)
+
+    reason = Reason.UNKNOWN_VERSION if version == V1 else Reason.UNKNOWN_RECEIVER
+    assert said.statement == "not_proven"
+    assert said.reasons == {worded(reason)}
+    assert "missing" not in said.verdicts
+    assert (said.verdicts["matched"] == CALLS) == (version == V2)
+
+
+@pytest.mark.parametrize(
+    "name", ["billing-77cfbd95d8-abcde", "istio-ingressgateway-5d8f9b7c6-aaaaa"]
+)
+def test_a_receiver_of_another_service_leaves_all_proven(name: str, judge: Judge) -> None:
+    """A gateway, or a sidecar that gets the service's authority on the way, is none of its pods."""
+    logs = quiet()
+    pod = next(pod for pod in logs if pod.startswith(V2))
+    logs[name] = logs[pod]
+
+    assert judge(logs).verdicts == {"matched": CALLS}

@@ -27,6 +27,7 @@ _DRIFTS = (
     (Kind.DUPLICATES, 100.0),
     (Kind.ORPHANS, 100.0),
     (Kind.UNDECLARED, 100.0),
+    (Kind.UNKNOWN_VERSION, 100.0),
 )
 _HEALTHY = (
     ("100 a second, senders' logs", Traffic(a_second=100)),

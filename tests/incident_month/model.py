@@ -104,6 +104,7 @@ def window(
         unverifiable=unverifiable,
         silent=unverifiable if kind is Kind.MIRROR_SILENT else 0,
         undeclared=unverifiable if kind is Kind.UNDECLARED else 0,
+        unknown=unverifiable if kind is Kind.UNKNOWN_VERSION else 0,
         duplicate=draw(random, owed, wrong) if kind is Kind.DUPLICATES else 0,
         leak=draw(random, requests, wrong) if kind is Kind.LEAK else 0,
         orphan=draw(random, owed, wrong) if kind is Kind.ORPHANS else 0,
@@ -113,7 +114,7 @@ def window(
     return Window(_before_late(final, late), final)
 
 
-_UNVERIFIABLE = (Kind.MIRROR_SILENT, Kind.EVIDENCE_HOLE, Kind.UNDECLARED)
+_UNVERIFIABLE = (Kind.MIRROR_SILENT, Kind.EVIDENCE_HOLE, Kind.UNDECLARED, Kind.UNKNOWN_VERSION)
 
 
 def _before_late(final: WindowCounts, late: int) -> WindowCounts:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, insert
 
+from collector.db.dimensions import identity_digest
 from collector.db.engine import reading, writing
+from collector.db.tables import pod as pods_table
 from collector.records import Identity
 from tests.settling import NOW, PODS, SECOND, Given, World, make_policy, written
 from verifier.cluster.pod_lives import PodLives
@@ -40,6 +43,16 @@ def tell(engine: Engine, *pods: PodLife, now_us: int = NOW, cluster: str = "") -
         PodLives(cluster).write(connection, {one.uid: one for one in pods}, {}, now_us)
 
 
+def window_of(engine: Engine, time_us: int) -> dict[str, Any]:
+    """The latest revision of the window of a time."""
+    rows = written(engine, settled_window)
+    return next(
+        row
+        for row in rows
+        if row["start_us"] == time_us // (10 * SECOND) * 10 * SECOND and not row["superseded_us"]
+    )
+
+
 def known(engine: Engine) -> ClusterPods:
     """What a verifier that starts learns."""
     found = ClusterPods()
@@ -49,7 +62,7 @@ def known(engine: Engine) -> ClusterPods:
 
 
 def test_labels_of_the_cluster_tell_the_version(engine: Engine) -> None:
-    """Of a pod whose shipper adds none; what was decided without them is over."""
+    """Of a pod whose shipper adds none; what was decided without them is decided anew."""
     world = World(engine)
     world.declare(make_policy(("v1", 100.0)))
     start = NOW + 20 * SECOND
@@ -60,14 +73,18 @@ def test_labels_of_the_cluster_tell_the_version(engine: Engine) -> None:
     ]
     world.write(lines)
     world.settle_all()
-    assert sum(row["matched"] for row in written(engine, settled_window)) == 0
+    first = window_of(engine, start)
+    assert (first["unverifiable"], first["statement"]) == (1, "not_proven")
 
     tell(engine, pod("v1"))
+    world.tick()
+    again = window_of(engine, start)
+    assert (again["revision"], again["matched"], again["statement"]) == (2, 1, "proven")
     later = [Given(pod=one.pod, key=2, start_us=one.start_us + 400 * SECOND) for one in lines]
     world.now_us += 400 * SECOND
     world.write(later)
     world.settle_all()
-    assert sum(row["matched"] for row in written(engine, settled_window)) == 1
+    assert sum(row["matched"] for row in written(engine, settled_window)) == 2
 
 
 def test_a_name_that_is_used_again_has_what_its_pods_share(engine: Engine) -> None:
@@ -102,3 +119,31 @@ def test_only_what_was_written_since_is_read(engine: Engine) -> None:
         assert lives.write(connection, {"u1": pod("v2")}, {}, NOW - 3_600 * SECOND) == 1
         assert directory.cluster.refresh(connection) == {(UNKNOWN.namespace, UNKNOWN.pod)}
         assert directory.cluster.refresh(connection) == set()
+
+
+def test_labels_of_later_lines_tell_the_version_of_the_first(engine: Engine) -> None:
+    """Shippers know no labels of a pod that has just started; names that are used again differ."""
+    labels = {"app": "forecast", "version": "v1"}
+    directory = Directory()
+    with writing(engine) as connection:
+        tell_pod(connection, UNKNOWN.pod, {})
+        directory.refresh(connection)
+        tell_pod(connection, UNKNOWN.pod, labels)
+        directory.refresh(connection)
+        assert directory.edition == 1
+        assert dict(directory.pods[1].labels) == labels
+        tell_pod(connection, UNKNOWN.pod, labels | {"version": "v2"})
+        directory.refresh(connection)
+        assert dict(directory.pods[1].labels) == {"app": "forecast"}
+        assert dict(directory.pods[2].labels) == labels
+
+
+def tell_pod(connection: Connection, name: str, labels: dict[str, str]) -> None:
+    """A pod as the collector writes it."""
+    identity = Identity(name, "weather", labels=tuple(sorted(labels.items())))
+    connection.execute(
+        insert(pods_table).values(
+            digest=identity_digest(identity), cluster="", namespace="weather", pod=name, node="",
+            container="", labels=json.dumps(labels),
+        )
+    )  # fmt: skip

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, delete, insert, select, update
 from collector.db.engine import reading, writing
 from collector.db.policies import acknowledge
 from collector.traits import Trait
-from tests.settling import NOW, SECOND, Given, make_policy
+from tests.settling import NOW, PODS, SECOND, Given, make_policy
 from tests.watching import Watched, uncopied
 from verifier.alerts import claims
 from verifier.alerts.tables import alert_message
@@ -133,6 +133,22 @@ def test_the_likely_cause_of_missing_copies_is_told(
     told = next(one for one in world.events if one.kind == "missing")
     assert said in told.cause
     assert look in told.advice
+
+
+def test_a_pod_of_unknown_version_is_named(world: Watched) -> None:
+    """A few of its requests suffice; their copies came, and still nothing is proven beside them."""
+
+    def unversioned(number: int, lines: list[Given]) -> list[Given]:
+        return [lines[0], replace(lines[1], pod="unknown"), lines[2]] if number % 50 == 0 else lines
+
+    world.run(300, a_second=4, change=unversioned)
+
+    of_traffic = [one for one in world.events if one.policy]
+    assert {one.kind for one in of_traffic} == {"unknown_version"}
+    told = of_traffic[0]
+    assert PODS["unknown"].pod in told.cause
+    assert "label `version`" in told.advice
+    assert told.counts["unknown"] > 0
 
 
 def test_kinds_of_a_newer_release_are_kept_and_left_to_it(world: Watched) -> None:

@@ -89,8 +89,14 @@ _BY_KIND: Final = {
         "arrive: a copy of a request that never reached the primary is one, too."
     ),
     Kind.UNDECLARED: (
-        "Name the http routes, so that lines show them; label the pods with their version; look "
-        "whether the mirror has live weight (`mirrorproof policy lint`)."
+        "Name the http routes, so that lines show them; look whether the mirror has live weight "
+        "(`mirrorproof policy lint`)."
+    ),
+    Kind.UNKNOWN_VERSION: (
+        "Give these pods the label `version`, and have it told by the shipper or from the cluster "
+        "(MIRRORPROOF_CLUSTER__PODS); declare their subset in the DestinationRule beside the "
+        "policy; or name their workload SERVICE-VERSION. What should receive nothing, take out "
+        "of the service."
     ),
     Kind.LINT: "Run `mirrorproof policy lint` on the policy's file; it says where and what to do.",
     Kind.MARKER: (

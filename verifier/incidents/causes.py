@@ -28,6 +28,7 @@ class CauseCode(StrEnum):
     """What stands out."""
 
     POLICY_CHANGE = "policy_change"
+    UNKNOWN_POD = "unknown_pod"
     MIRROR_GONE = "mirror_gone"
     MIRROR_POD_GONE = "mirror_pod_gone"
     LARGE_BODIES = "large_bodies"
@@ -78,6 +79,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
         changed_us: When the policy last changed before that; None: never.
         version: Which version came into force then.
         slack_us: How far apart beginning and change may be.
+        unknown: The pods whose version nothing tells, those with most findings first.
     """
 
     found: Sequence[Fact] = ()
@@ -88,15 +90,23 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     changed_us: int | None = None
     version: int = 0
     slack_us: int = 60_000_000
+    unknown: Sequence[str] = ()
 
 
 def likely_cause(scene: Scene) -> Cause:
-    """What stands out most; a change of the policy and pods that vanished come first."""
-    for find in (_policy_change, _mirror_gone, _large_bodies, _one_of_many):
+    """What stands out most; pods that nobody knows, a change of the policy, pods that vanished."""
+    for find in (_unknown_pod, _policy_change, _mirror_gone, _large_bodies, _one_of_many):
         cause = find(scene)
         if cause is not None:
             return cause
     return Cause()
+
+
+def _unknown_pod(scene: Scene) -> Cause | None:
+    if not scene.unknown:
+        return None
+    text = f"no label, name or TLS server name tells the version of {_named(scene.unknown)}"
+    return Cause(CauseCode.UNKNOWN_POD, text)
 
 
 def _policy_change(scene: Scene) -> Cause | None:

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     DUPLICATES = "duplicates"
     ORPHANS = "orphans"
     UNDECLARED = "undeclared"
+    UNKNOWN_VERSION = "unknown_version"
     LINT = "lint"
     MARKER = "marker"
     QUARANTINE = "quarantine"

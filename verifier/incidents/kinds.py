@@ -120,8 +120,13 @@ _POLICY_KINDS: Final = (
     _of_policy(
         Kind.UNDECLARED, "traffic does not fit the declared policy", ("undeclared", "requests"),
         0.01, Severity.WARNING,
-        meaning="requests are unverifiable as no line shows their route, the pod's version is "
-        "unknown, or the mirror takes live traffic too",
+        meaning="requests are unverifiable as no line shows their route, or the mirror takes live "
+        "traffic too",
+    ),
+    _of_policy(
+        Kind.UNKNOWN_VERSION, "pods of unknown version receive requests", ("unknown", "requests"),
+        0.00001, Severity.WARNING,
+        meaning="requests of the policy's service are received by pods whose version nothing tells",
     ),
     _of_policy(
         Kind.LINT, "the policy is wrong", ("lints", "policy"),

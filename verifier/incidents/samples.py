@@ -13,9 +13,8 @@ from verifier.incidents.scores import Sample
 from verifier.pairing.lines import Reason
 
 SILENT: Final = frozenset({Reason.MIRROR_SILENT})
-UNDECLARED: Final = frozenset(
-    {Reason.ROUTE_UNKNOWN, Reason.UNKNOWN_VERSION, Reason.MIRROR_TAKES_LIVE}
-)
+UNDECLARED: Final = frozenset({Reason.ROUTE_UNKNOWN, Reason.MIRROR_TAKES_LIVE})
+UNKNOWN: Final = frozenset({Reason.UNKNOWN_VERSION, Reason.UNKNOWN_RECEIVER})
 
 
 class WindowCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +23,7 @@ class WindowCounts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         silent: Of the unverifiable requests: those of which a mirror never said anything.
         undeclared: Of the unverifiable requests: those that the policy does not explain.
+        unknown: Of the unverifiable requests: those that pods of unknown version received.
     """
 
     start_us: int
@@ -42,10 +42,11 @@ class WindowCounts(msgspec.Struct, frozen=True, kw_only=True):
     control_lost: int = 0
     silent: int = 0
     undeclared: int = 0
+    unknown: int = 0
 
 
-def shares(reasons: Mapping[Reason, int], unverifiable: int) -> tuple[int, int]:
-    """How many requests are unverifiable as a mirror is silent, and as traffic is undeclared.
+def shares(reasons: Mapping[Reason, int], unverifiable: int) -> dict[str, int]:
+    """How many requests are unverifiable for reasons that have a kind of their own, by field.
 
     Args:
         reasons: Of the stored findings, which may be a part of all.
@@ -53,11 +54,12 @@ def shares(reasons: Mapping[Reason, int], unverifiable: int) -> tuple[int, int]:
     """
     stored = sum(reasons.values())
     if not stored:
-        return 0, 0
-    silent = sum(count for reason, count in reasons.items() if reason in SILENT)
-    undeclared = sum(count for reason, count in reasons.items() if reason in UNDECLARED)
+        return {}
     scale = max(1.0, unverifiable / stored)
-    return round(silent * scale), round(undeclared * scale)
+    return {
+        name: round(sum(count for reason, count in reasons.items() if reason in told) * scale)
+        for name, told in (("silent", SILENT), ("undeclared", UNDECLARED), ("unknown", UNKNOWN))
+    }
 
 
 def samples(counts: WindowCounts, rules: Mapping[Kind, KindRule]) -> dict[Kind, Sample]:
@@ -76,7 +78,7 @@ def samples(counts: WindowCounts, rules: Mapping[Kind, KindRule]) -> dict[Kind, 
 
 def _shares_of(c: WindowCounts) -> dict[Kind, tuple[int, int]]:
     seen = c.requests + c.leak + c.ambiguous
-    doubtful = max(0, c.unverifiable - c.silent - c.undeclared)
+    doubtful = max(0, c.unverifiable - c.silent - c.undeclared - c.unknown)
     return {
         Kind.MISSING: (c.missing, c.matched + c.missing),
         Kind.LEAK: (c.leak, c.requests),
@@ -85,6 +87,7 @@ def _shares_of(c: WindowCounts) -> dict[Kind, tuple[int, int]]:
         Kind.DUPLICATES: (c.duplicate, c.matched),
         Kind.ORPHANS: (c.orphan, c.matched),
         Kind.UNDECLARED: (c.undeclared, seen),
+        Kind.UNKNOWN_VERSION: (c.unknown, seen),
     }
 
 

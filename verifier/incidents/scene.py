@@ -18,7 +18,7 @@ from collector.records import Identity, Role
 from verifier.incidents.causes import Fact, Scene
 from verifier.incidents.drift import Open
 from verifier.incidents.event import Example, Kind
-from verifier.incidents.samples import SILENT, UNDECLARED
+from verifier.incidents.samples import SILENT, UNDECLARED, UNKNOWN
 from verifier.incidents.windows import reason_of
 from verifier.policies.model import Policy
 from verifier.policies.resolve import PodVersions
@@ -42,8 +42,15 @@ _VERDICTS: Final = {
     Kind.DUPLICATES: ("duplicate",),
     Kind.ORPHANS: ("orphan",),
     Kind.UNDECLARED: ("unverifiable",),
+    Kind.UNKNOWN_VERSION: ("unverifiable",),
 }
 _OF_ARRIVALS: Final = frozenset((Kind.LEAK, Kind.DUPLICATES, Kind.ORPHANS))
+_OWN_KINDS: Final = {
+    Kind.MIRROR_SILENT: SILENT,
+    Kind.UNDECLARED: UNDECLARED,
+    Kind.UNKNOWN_VERSION: UNKNOWN,
+}
+_STRANGERS: Final = frozenset(("server_unknown", "server_other"))
 _PARTS: Final = {"client_live": "sender", "client_mirror": "sender", "server_live": "primary",
                  "server_mirror": "mirror"}  # fmt: skip
 
@@ -80,6 +87,7 @@ def read_scene(
         before=_before(lines, kind, known.first_us, span_us),
         since=lines.mirror_pods(lines.read(horizon_us - span_us, horizon_us)),
         first_us=known.first_us,
+        unknown=_strangers(kind, rows),
         **_change(version),
     )
     return Told(scene, tuple(_example(row) for row in rows[:EXAMPLES]))
@@ -123,11 +131,18 @@ def _findings(connection: Connection, kind: Kind, policy: str, known: Open) -> S
 
 def _is_of(kind: Kind, row: Any) -> bool:
     reason = reason_of(row.reason, row.mirror)
-    if kind is Kind.MIRROR_SILENT:
-        return reason in SILENT
-    if kind is Kind.UNDECLARED:
-        return reason in UNDECLARED
-    return kind is not Kind.EVIDENCE_HOLE or reason not in SILENT | UNDECLARED
+    if kind in _OWN_KINDS:
+        return reason in _OWN_KINDS[kind]
+    return kind is not Kind.EVIDENCE_HOLE or reason not in SILENT | UNDECLARED | UNKNOWN
+
+
+def _strangers(kind: Kind, rows: Sequence[Any]) -> list[str]:
+    """The pods whose version is unknown, those with most findings first."""
+    if kind is not Kind.UNKNOWN_VERSION:
+        return []
+    lines = [line for row in rows for line in json.loads(row.evidence)]
+    found = Counter(line["pod"] for line in lines if line["side"] in _STRANGERS)
+    return [pod for pod, _ in sorted(found.items(), key=lambda entry: (-entry[1], entry[0]))]
 
 
 def _fact(row: Any) -> Fact:

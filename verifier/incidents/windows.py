@@ -17,7 +17,7 @@ AT_ONCE: Final = 200
 _FIELDS: Final = tuple(
     name
     for name in WindowCounts.__struct_fields__
-    if name not in ("start_us", "size_us", "silent", "undeclared")
+    if name not in ("start_us", "size_us", "silent", "undeclared", "unknown")
 )
 _COLUMNS: Final = tuple(
     settled_window.c[name] for name in ("start_us", "size_us", "revision", *_FIELDS)
@@ -110,12 +110,10 @@ def corrected_windows(
 
 def _counts(row: Any, reasons: Mapping[tuple[int, int], dict[Reason, int]]) -> WindowCounts:
     why = reasons.get((row.start_us, row.revision), {})
-    silent, undeclared = shares(why, row.unverifiable)
     return WindowCounts(
         start_us=row.start_us,
         size_us=row.size_us,
-        silent=silent,
-        undeclared=undeclared,
+        **shares(why, row.unverifiable),
         **{name: getattr(row, name) for name in _FIELDS},
     )
 

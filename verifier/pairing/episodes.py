@@ -1,9 +1,13 @@
-"""From the lines of one key to its episodes. Rules: *line identity* and *episode*."""
+"""From the lines of one key to its episodes, and which of them count.
+
+Rules: *line identity* and *episode*.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from collector.traits import Trait
 from verifier.pairing.lines import Line, Side
 
 
@@ -54,3 +58,31 @@ def first_request_us(episode: list[Line]) -> int:
         if line.side in _REQUEST_SIDES:
             return line.start_us
     return episode[0].start_us
+
+
+def concerned(episode: list[Line]) -> list[Line]:
+    """Rule: lines with another authority count beside a sender's line to the service only."""
+    if any(line.side in (Side.CLIENT_LIVE, Side.CLIENT_MIRROR) for line in episode):
+        return episode
+    return [line for line in episode if not line.traits & Trait.OTHER_NAME]
+
+
+def ended(episode: list[Line]) -> list[Line]:
+    """Rule: a line of a stream that still runs counts until the stream's end is logged.
+
+    And the line of a hop that a sender redirected itself never: its path is the next hop's.
+    """
+    if not any(line.traits & (Trait.PARTIAL | Trait.REDIRECTED) for line in episode):
+        return episode
+    ends = {(x.pod, x.start_us) for x in episode if not x.traits & Trait.PARTIAL}
+    # In order of their ends: the latest partial line of a stream remains.
+    running = {(x.pod, x.start_us): x for x in episode if x.traits & Trait.PARTIAL}
+    return [
+        line
+        for line in episode
+        if not line.traits & Trait.REDIRECTED
+        and (
+            not line.traits & Trait.PARTIAL
+            or ((line.pod, line.start_us) not in ends and running[line.pod, line.start_us] is line)
+        )
+    ]

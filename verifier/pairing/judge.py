@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from collector.traits import Trait
-from verifier.pairing.episodes import distinct
+from verifier.pairing.episodes import concerned, distinct, ended
 from verifier.pairing.lines import Finding, Judgement, Line, Reason, Side, Terms, Verdict
 from verifier.pairing.owed import (
     MAX_EVIDENCE,
@@ -53,7 +53,7 @@ class _Case(msgspec.Struct):
             if line.side == Side.SERVER_MIRROR and line.mirror == group
         )
         return [
-            *((line, Reason.UNKNOWN_VERSION) for line in self.roles.unknown),
+            *((line, Reason.UNKNOWN_VERSION) for line in self.roles.doubtful),
             *((line, Reason.COPY_MAY_BE_AMBIGUOUS) for line in unreadable),
             *((line, Reason.MIRROR_TAKES_LIVE) for line in self.measured[group].unmarked),
         ]
@@ -68,9 +68,9 @@ def judge(lines: list[Line], terms: Terms) -> Judgement:
     """
     found = Judgement()
     told = distinct(lines)
-    concerned = _concerned(told)
-    found.unconcerned = len(told) - len(concerned)
-    episode = _ended(concerned)
+    known = concerned(told)
+    found.unconcerned = len(told) - len(known)
+    episode = ended(known)
     if len(episode) > terms.cap:
         _too_many(found, episode)
         return found
@@ -82,36 +82,9 @@ def judge(lines: list[Line], terms: Terms) -> Judgement:
     else:
         _judge_requests(found, case)
         _judge_arrivals(found, case)
+        _judge_unknown(found, case)
     _judge_doubtful(found, doubtful)
     return found
-
-
-def _concerned(episode: list[Line]) -> list[Line]:
-    """Rule: lines with another authority count beside a sender's line to the service only."""
-    if any(line.side in (Side.CLIENT_LIVE, Side.CLIENT_MIRROR) for line in episode):
-        return episode
-    return [line for line in episode if not line.traits & Trait.OTHER_NAME]
-
-
-def _ended(episode: list[Line]) -> list[Line]:
-    """Rule: a line of a stream that still runs counts until the stream's end is logged.
-
-    And the line of a hop that a sender redirected itself never: its path is the next hop's.
-    """
-    if not any(line.traits & (Trait.PARTIAL | Trait.REDIRECTED) for line in episode):
-        return episode
-    ends = {(x.pod, x.start_us) for x in episode if not x.traits & Trait.PARTIAL}
-    # In order of their ends: the latest partial line of a stream remains.
-    running = {(x.pod, x.start_us): x for x in episode if x.traits & Trait.PARTIAL}
-    return [
-        line
-        for line in episode
-        if not line.traits & Trait.REDIRECTED
-        and (
-            not line.traits & Trait.PARTIAL
-            or ((line.pod, line.start_us) not in ends and running[line.pod, line.start_us] is line)
-        )
-    ]
 
 
 def _open(roles: Roles, doubtful: list[Line], terms: Terms) -> _Case:
@@ -128,7 +101,7 @@ def _open(roles: Roles, doubtful: list[Line], terms: Terms) -> _Case:
 def _others(case: _Case) -> int:
     """Requests that may have copies, and owe none."""
     hidden = _most_of_one_side(line for line in case.doubtful if line.side in _REQUEST_SIDES)
-    return excused(case.requests, case.measured, hidden + len(case.roles.unknown))
+    return excused(case.requests, case.measured, hidden + len(case.roles.doubtful))
 
 
 def _too_many(found: Judgement, episode: list[Line]) -> None:
@@ -160,7 +133,9 @@ def _control(found: Judgement, case: _Case) -> None:
         return
     unanswered = Trait.UNMIRRORED | Trait.NOT_ROUTED | Trait.NEVER_CONNECTED | Trait.ABANDONED
     answered = sum(not line.traits & unanswered for line in case.roles.clients)
-    lost = max(0, case.requests.firm - len(case.roles.attempts))
+    # A pod of unknown version may well be the primary's.
+    logged = len(case.roles.attempts) + len(case.roles.unknown)
+    lost = max(0, case.requests.firm - logged)
     found.control = answered
     found.control_lost = min(answered, lost)
 
@@ -246,7 +221,8 @@ def _find_lacking(
 ) -> None:
     """Notes one request that lacks a copy, with its evidence."""
     roles = case.roles
-    evidence = [*roles.clients, *roles.attempts, *roles.arrivals.get(group, [])]
+    received = [*roles.doubtful, *roles.arrivals.get(group, [])]
+    evidence = [*roles.clients, *roles.attempts, *received]
     rest = [other for other in evidence if other is not line][: MAX_EVIDENCE - 1]
     found.find(Finding(verdict, reason, line.start_us, [line, *rest], group))
 
@@ -273,6 +249,17 @@ def _judge_arrivals(found: Judgement, case: _Case) -> None:
             for line in copies.unmarked:
                 reason = Reason.MIRROR_TAKES_LIVE
                 found.find(Finding(Verdict.UNVERIFIABLE, reason, line.start_us, [line], group))
+
+
+def _judge_unknown(found: Judgement, case: _Case) -> None:
+    """Rule: what a pod of unknown version received is live traffic or a copy: nothing is proven.
+
+    But for the lines that are told already, as the copies that lack may be among them.
+    """
+    told = sum(one.reason is Reason.UNKNOWN_VERSION for one in found.findings)
+    for line in case.roles.unknown[told:]:
+        reason = Reason.UNKNOWN_RECEIVER
+        found.find(Finding(Verdict.UNVERIFIABLE, reason, line.start_us, [line]))
 
 
 def _find_surplus(found: Judgement, case: _Case, lines: list[Line], group: int) -> None:

@@ -22,7 +22,9 @@ class Side(IntEnum):
     SERVER_MIRROR = 5
     """A line of a mirror's pod: one arrival."""
     SERVER_OTHER = 6
-    """A line of a watched host's pod whose version is unknown or no part of the policy."""
+    """A line of a pod that is another version or service, or of which nothing says whose it is."""
+    SERVER_UNKNOWN = 7
+    """A line of a pod that surely is one of a watched service's, and nothing tells its version."""
 
 
 class Verdict(StrEnum):
@@ -80,6 +82,9 @@ class Reason(StrEnum):
     MIRROR_UNREADABLE = "as many lines of the mirror's logs cannot be read"
     PAST_PROXIES = "sent past the mesh's proxies: without their TLS, and in no sender's log"
     UNKNOWN_VERSION = "a pod of unknown version may have received the copy"
+    UNKNOWN_RECEIVER = (
+        "received by a pod of unknown version: no label, name or TLS server name tells it"
+    )
     MIRROR_TAKES_LIVE = "{mirror} takes live traffic too, and its lines carry no mark of a copy"
 
 

@@ -18,14 +18,23 @@ MAX_EVIDENCE: Final = 20
 
 
 class Roles(msgspec.Struct):
-    """The readable lines of an episode by the part they play."""
+    """The readable lines of an episode by the part they play.
+
+    `unknown` are those of pods of unknown version, `elsewhere` those of pods that may be anything.
+    """
 
     clients: list[Line] = []
     attempts: list[Line] = []
     bypassing: list[Line] = []
     unknown: list[Line] = []
+    elsewhere: list[Line] = []
     leaking: dict[int, list[Line]] = {}
     arrivals: dict[int, list[Line]] = {}
+
+    @property
+    def doubtful(self) -> list[Line]:
+        """Lines of pods that may be the primary's or a mirror's, the watched service's first."""
+        return self.unknown + self.elsewhere
 
 
 class Copies(msgspec.Struct):
@@ -65,7 +74,8 @@ def roles_of(readable: list[Line]) -> Roles:
         Side.CLIENT_LIVE: roles.clients,
         Side.SERVER_LIVE: roles.attempts,
         Side.CLIENT_OTHER: roles.bypassing,
-        Side.SERVER_OTHER: roles.unknown,
+        Side.SERVER_OTHER: roles.elsewhere,
+        Side.SERVER_UNKNOWN: roles.unknown,
     }
     for line in readable:
         if line.side == Side.CLIENT_MIRROR:

@@ -122,12 +122,13 @@ class PodVersions:
         """The watched service that a pod belongs to, whatever its version; None for no watched one.
 
         A server line of a watched host from a pod that belongs to it and has no destination is
-        one of unknown version.
+        one of unknown version. A line whose TLS server name is another service's is that one's.
         """
         asked = (pod, server_name)
         if asked in self._owners:
             return self._owners[asked]
-        services = self._owning(pod, server_name)
+        is_others = server_name is not None and server_name.host not in self._hosts
+        services = [] if is_others else self._owning(pod, server_name)
         found = services[0].host if len(services) == 1 else None
         if len(self._owners) < _CACHE_LIMIT:
             self._owners[asked] = found

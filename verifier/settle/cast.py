@@ -49,6 +49,7 @@ class Directory:
         self.cluster: Final = ClusterPods()
         self.edition = 0
         self._bare: Final[dict[Named, list[int]]] = {}
+        self._told: Final[dict[tuple[str, Named], set[tuple[str, str]]]] = {}
         self.destinations: Final[dict[int, Destination]] = {}
         self.hosts: Final[dict[int, str]] = {}
         self._numbers: str | None = None
@@ -74,9 +75,8 @@ class Directory:
                     row.pod, row.namespace, row.cluster, row.node, row.container, labels
                 )
                 self.pods[row.id] = found
-                if found.pod and not labels:
-                    self._bare.setdefault((found.namespace, found.pod), []).append(row.id)
-                    named.add((found.namespace, found.pod))
+                if found.pod:
+                    named.add(self._note(row.id, found))
         for some in _unknown(connection, destination.c.id, self.destinations):
             for row in connection.execute(select(destination).where(destination.c.id.in_(some))):
                 self.destinations[row.id] = Destination(row.host, row.subset)
@@ -88,18 +88,32 @@ class Directory:
     def _start_anew(self, numbers: str) -> None:
         """Forgets all once numbers were dropped: SQLite gives them again."""
         if self._numbers not in (None, numbers):
-            for known in (self.pods, self.destinations, self.hosts, self._bare):
+            for known in (self.pods, self.destinations, self.hosts, self._bare, self._told):
                 known.clear()
             self.cluster.forget()
             self.edition += 1
         self._numbers = numbers
 
+    def _note(self, number: int, pod: Identity) -> Named:
+        """Takes a pod down by its name: shippers often add no labels to a pod's first lines."""
+        name = pod.namespace, pod.pod
+        if pod.labels:
+            # Of a name that was used again counts what all have in common.
+            told = self._told.setdefault((pod.cluster, name), set(pod.labels))
+            told.intersection_update(pod.labels)
+        else:
+            self._bare.setdefault(name, []).append(number)
+        return name
+
     def _complete(self, named: Iterable[Named]) -> None:
-        """Adds what the cluster says of pods whose shippers add no labels."""
+        """Adds what the cluster, or other lines, say of pods whose lines have no labels."""
         changed = False
         for number in (one for name in named for one in self._bare.get(name, ())):
             bare = msgspec.structs.replace(self.pods[number], labels=())
             found = self.cluster.completed(bare)
+            told = self._told.get((bare.cluster, (bare.namespace, bare.pod)))
+            if told and not found.labels:
+                found = msgspec.structs.replace(bare, labels=tuple(sorted(told)))
             changed |= found != self.pods[number]
             self.pods[number] = found
         self.edition += changed
@@ -158,7 +172,7 @@ class Cast:
         # What has no cluster is mostly a sender's answer to a request that has no route.
         unrouted = role == Role.UNROUTED
         serves = self._versions.sure(pod) if unrouted else self._versions.destination(pod, to)
-        return self._sides.side(role, to, serves)
+        return self._sides.side(role, to, serves, self._versions.belongs(pod, to))
 
     def mirror_of(self, identity: Identity) -> int | None:
         """The mirror group whose pod somebody surely is: `frontend-v1` may be a sender."""

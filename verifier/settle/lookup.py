@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, select
 from collector.db.kept import hold_lines, lines_kept_from
 from collector.keys import same_ids
 from verifier.explain import Found, Story, explain, is_sure, show_line
-from verifier.pairing.lines import Line, Reason, Terms
+from verifier.pairing.lines import Line, Reason, Side, Terms
 from verifier.policies.model import Policy
 from verifier.settle.cast import Cast, Directory
 from verifier.settle.judging import Surroundings, line_of, taken_route
@@ -129,6 +129,11 @@ class _Lookup:
         for row in rows:
             keys[row.key].append(row)
         found = [line for group in keys.values() for line in self._found(group)]
+        if any(one.line.side == Side.SERVER_UNKNOWN for one in found):
+            # Another line of the pod may tell its labels.
+            self._read_all()
+            self._casts.clear()
+            found = [line for group in keys.values() for line in self._found(group)]
         return explain(found, self._terms, self._hole, self._is_whole)
 
     def _is_whole(self, policy: Policy, start_us: int) -> bool:

@@ -1,4 +1,4 @@
-"""What settled windows wait for: a mirror's log that proves alive, a copy that may still run."""
+"""What settled windows wait for: a log that proves alive, a copy that runs, a pod's version."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from verifier.pairing.tally import Tally
 from verifier.settle.running import awaited_us
 from verifier.settle.silence import Silence
 from verifier.settle.versions import Version
-from verifier.tables import settled_window
+from verifier.tables import finding, settled_window
 
 _OF_LIFE = (Reason.MIRROR_LOG_INCOMPLETE, Reason.MIRROR_SILENT)
+_OF_VERSIONS = (Reason.UNKNOWN_VERSION.value, Reason.UNKNOWN_RECEIVER.value)
 
 
 def recheck_us(version: Version, silence: Callable[[Version], Silence], tally: Tally) -> int | None:
@@ -59,3 +60,24 @@ def revived(
         silence = silence_at(row.start_us)
         if silence is not None and silence.is_over(row.recheck_us, row.start_us):
             yield row.start_us
+
+
+def unnamed(connection: Connection, name: str, since_us: int) -> list[int]:
+    """The starts of windows in which pods of unknown version received requests.
+
+    Args:
+        connection: In the settling transaction.
+        name: The policy.
+        since_us: Of windows that start then or later.
+    """
+    w, c = settled_window.c, finding.c
+    doubtful = select(w.start_us).where(
+        w.policy == name, w.start_us >= since_us, w.superseded_us.is_(None), w.unverifiable > 0
+    )
+    query = select(c.window_start_us).where(
+        c.policy == name,
+        c.window_start_us.in_(doubtful),
+        c.superseded_us.is_(None),
+        c.reason.in_(_OF_VERSIONS),
+    )
+    return list(connection.scalars(query.distinct()))

@@ -14,8 +14,11 @@ from verifier.pairing.tally import Tally
 from verifier.policies.model import Policy
 from verifier.settle.windows import SECOND_US
 
-RULES_VERSION: Final = 1
-"""Raised when the same lines would be judged differently."""
+RULES_VERSION: Final = 2
+"""Raised when the same lines would be judged differently. Windows keep that of their verdicts.
+
+2: what a pod of unknown version received is unverifiable, and nothing is proven beside it.
+"""
 
 FALSE_ALARMS_A_YEAR: Final = 0.01
 """How many windows a year may call a percentage wrong that is right, at most."""

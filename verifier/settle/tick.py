@@ -17,9 +17,9 @@ from verifier.settle.clocks import Lesson
 from verifier.settle.late import NewBatch
 from verifier.settle.next_group import next_group
 from verifier.settle.progress import Progress, progress_of, save_progress
-from verifier.settle.recheck import recheck_us, revived
+from verifier.settle.recheck import recheck_us, revived, unnamed
 from verifier.settle.record import Moment, Recorder, Settled
-from verifier.settle.silence import Silence
+from verifier.settle.silence import HOUR_US, Silence
 from verifier.settle.span import Judge
 from verifier.settle.versions import Version, Versions, VersionStore
 from verifier.settle.watermark import FOREVER_US, EvidenceRules, Watermark
@@ -91,7 +91,8 @@ class Ticker:
             # half, and the cursors stay.
             return Ticked(watermark, [], more=False, batches=[], versions=versions)
         self._directory.refresh(connection)
-        if self._directory.edition != self._edition:
+        is_renamed = self._directory.edition != self._edition
+        if is_renamed:
             self._casts.clear()
             self._edition = self._directory.edition
         batches = late.new_batches(connection)
@@ -115,7 +116,7 @@ class Ticker:
             now_us,
         )
         for name in versions.mirrored():
-            one.settle(name, watermark.time_us, batches)
+            one.settle(name, watermark.time_us, batches, is_renamed=is_renamed)
         late.advance(connection, batches)
         one.more |= drift.advance(connection, versions, one.settled)
         Answers(connection, versions, self._directory, judge).take(one.settled)
@@ -143,8 +144,10 @@ class _Tick:
         self.settled: list[Settled] = []
         self.more = False
 
-    def settle(self, name: str, watermark_us: int | None, batches: list[NewBatch]) -> None:
-        """Settles one policy: what late lines touched, then what is due."""
+    def settle(
+        self, name: str, watermark_us: int | None, batches: list[NewBatch], *, is_renamed: bool
+    ) -> None:
+        """Settles one policy: what late lines and labels touched, then what is due."""
         hosts = self._judge.hosts_of(name)
         progress = progress_of(self._connection, name)
         horizon_us = self._horizon_us(name)
@@ -159,6 +162,9 @@ class _Tick:
             silence_at = partial(self._silence_at, name)
             complete_us = -1 if watermark_us is None else watermark_us
             starts |= {*revived(self._connection, name, first_us, complete_us, silence_at)}
+            if is_renamed:
+                since_us = max(first_us, progress.settled_to_us - HOUR_US)
+                starts |= {*unnamed(self._connection, name, since_us)}
             late.enqueue(self._connection, name, {one for one in starts if one >= first_us})
             self._settle_again(name, progress.grid, first_us)
         if watermark_us is not None and hosts:

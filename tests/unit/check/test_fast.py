@@ -26,7 +26,8 @@ def hop_bits(hops: int | None) -> int:
 def keys(draw: st.DrawFn) -> tuple[list[Record], list[Kind]]:
     """Lines of one key, mostly ordinary, now and then odd."""
     records, kinds = [], []
-    sides = [Side.CLIENT_LIVE, Side.SERVER_LIVE, Side.SERVER_MIRROR] * 3 + [Side.CLIENT_MIRROR]
+    sides = [Side.CLIENT_LIVE, Side.SERVER_LIVE, Side.SERVER_MIRROR] * 3
+    sides += [Side.CLIENT_MIRROR, Side.SERVER_UNKNOWN]
     odd = [(404, ""), (503, ""), (0, "DC"), (503, "UF"), (504, "UT")]
     for number in range(draw(st.integers(1, 8))):
         side = draw(st.sampled_from(sides))

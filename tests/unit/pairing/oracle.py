@@ -139,7 +139,10 @@ def oracle(lines: list[Line], terms: Terms) -> Opinion:
         elif x.side == Side.CLIENT_MIRROR:
             sent[x.mirror] += 1
     leaks = sum(max(pair) for pair in zip(live, sent, strict=True))
-    others = kinds.optional + kinds.further + kinds.never + leaks
+    # What a pod of unknown version received may be a copy, or a request with one.
+    unknown = sum(x.side == Side.SERVER_UNKNOWN for x in lines)
+    strange = unknown + sum(x.side == Side.SERVER_OTHER for x in lines)
+    others = kinds.optional + kinds.further + kinds.never + leaks + strange
     sizes = [len(group.percents) for group in terms.mirrors]
     surplus = sum(
         max(0, c - (kinds.firm + others) * size) for c, size in zip(copies, sizes, strict=True)
@@ -148,17 +151,23 @@ def oracle(lines: list[Line], terms: Terms) -> Opinion:
     optional = min(kinds.optional, max(0, arrived - kinds.firm))
     further = min(kinds.further, max(0, arrived - kinds.firm - kinds.optional - leaks))
     said.requests = certain + further
+    doubted = min(strange, lacking)
+    lacking -= doubted
+    undrawn = min(unsampled, strange - doubted)
+    unsampled -= undrawn
+    doubted += undrawn
     known = bool(certain or others)
     senders = terms.senders_logged or any(
         x.side in (Side.CLIENT_LIVE, Side.CLIENT_MIRROR) for x in lines
     )
     odd = "duplicate" if known else "orphan" if senders else "unverifiable"
     said.verdicts = {
-        "matched": kinds.firm - lacking - unsampled + optional + further,
+        "matched": kinds.firm - doubted - lacking - unsampled + optional + further,
         "missing": lacking,
         "unsampled": unsampled,
         "exempt": kinds.never + kinds.bypassed + kinds.optional - optional,
         "leak": leaks,
+        "unverifiable": doubted + max(0, unknown - doubted),
     }
     said.verdicts[odd] = said.verdicts.get(odd, 0) + surplus
     said.verdicts = {verdict: count for verdict, count in said.verdicts.items() if count}

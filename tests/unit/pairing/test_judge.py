@@ -9,6 +9,7 @@ from tests.factories import (
     arrival,
     attempt,
     client,
+    foreign,
     mirror,
     shadow,
     stranger,
@@ -16,7 +17,7 @@ from tests.factories import (
 )
 from tests.unit.pairing.verdicts import only, verdicts
 from verifier.pairing.judge import judge
-from verifier.pairing.lines import Line, Reason, Verdict
+from verifier.pairing.lines import Line, Reason, Side, Verdict
 
 
 class TestMatched:
@@ -126,6 +127,39 @@ class TestUnverifiable:
         finding = only([client(), stranger()])
 
         assert (finding.verdict, finding.reason) == (Verdict.UNVERIFIABLE, Reason.UNKNOWN_VERSION)
+
+    def test_what_a_pod_of_unknown_version_received_is_unverifiable(self) -> None:
+        """Beside a request with its copy, or alone: it is live traffic or a copy too many."""
+        beside, alone = only([client(), attempt(), shadow(), stranger()]), only([stranger()])
+
+        assert {beside.reason, alone.reason} == {Reason.UNKNOWN_RECEIVER}
+        assert beside.lines[0].side == Side.SERVER_UNKNOWN
+        assert verdicts([client(), shadow(), stranger()]) == {"matched": 1, "unverifiable": 1}
+
+    def test_a_line_of_an_unknown_pod_is_told_once(self) -> None:
+        """The line that may be the lacking copy is evidence of that finding, and no other."""
+        finding = only([client(), attempt(), stranger()])
+
+        assert [line.side for line in finding.lines][-1] == Side.SERVER_UNKNOWN
+        assert verdicts([client(), stranger(), stranger()]) == {"unverifiable": 2}
+
+    def test_what_a_pod_of_another_service_received_is_no_doubt(self) -> None:
+        """A copy may lack there, yet where none does it says nothing."""
+        assert verdicts([client(), shadow(), foreign()]) == {"matched": 1}
+        assert verdicts([foreign()]) == {}
+        assert verdicts([client(), foreign()]) == {"unverifiable": 1}
+
+    def test_a_primary_of_unknown_version_is_no_lost_line(self) -> None:
+        """Its line takes the place of the primary's in the control group."""
+        found = judge([client(), shadow(), stranger()], terms(primary_logged=True))
+
+        assert (found.control, found.control_lost) == (1, 0)
+
+    def test_within_a_grace_an_unknown_pod_is_no_doubt(self) -> None:
+        """Nothing is owed then."""
+        assert verdicts([client(), stranger()], terms(exempt=Reason.POLICY_CHANGED)) == {
+            "exempt": 1
+        }
 
     def test_an_unreadable_line_of_the_mirror_may_be_the_copy(self) -> None:
         """The line itself is ambiguous, the request unverifiable, never missing."""

@@ -179,6 +179,8 @@ def test_belongs_without_a_version(golden):
     assert versions.belongs(_pod("web-0", app="forecast")) == FORECAST
     assert versions.belongs(_pod("web-0"), Destination(FORECAST)) == FORECAST
     assert versions.belongs(_pod("frontend-v1-6c9d8f7b5d-x2x7p")) is None
+    archive = Destination("forecast-archive.weather.svc.cluster.local")
+    assert versions.belongs(_pod("forecast-archive-0"), archive) is None
 
 
 def test_questions_of_a_policy(golden, read):

@@ -47,6 +47,22 @@ def test_receiver_line_plays_the_part_of_its_pod(pod: Destination | None, expect
     assert Sides(POLICY).side(Role.SERVER, None, pod) == expected
 
 
+@pytest.mark.parametrize(
+    ("owner", "expected"),
+    [
+        (HOST, Side.SERVER_UNKNOWN),
+        ("other.weather.svc.cluster.local", Side.SERVER_OTHER),
+        (None, Side.SERVER_OTHER),
+    ],
+)
+def test_pod_without_a_version_is_unknown_where_it_is_the_services(
+    owner: str | None, expected: Side
+) -> None:
+    """A receiver of another service, or one that may be anything, is not taken for one of it."""
+    assert Sides(POLICY).server(None, owner) == (expected, 0)
+    assert Sides(POLICY).server(V3, owner) == (Side.SERVER_OTHER, 0)
+
+
 def test_denied_line_of_a_watched_pod_is_an_arrival() -> None:
     """A line without a cluster, of a mirror's pod, arrived there: 403 of RBAC."""
     assert Sides(POLICY).side(Role.UNROUTED, None, V1) == (Side.SERVER_MIRROR, 0)
