@@ -98,6 +98,15 @@ def test_a_window_that_is_not_settled_proves_nothing(api: TestClient, world: Wor
     assert (few["statement"], few["reason"]) == ("not_proven", "1 of at least 2 requests")
 
 
+def test_where_verdicts_are_late_a_statement_proves_nothing(world: World) -> None:
+    """Nothing is settled since then: that is an answer, as programs ask at any time."""
+    with asking(services_of(world.engine, world.now_us + 7_200 * SECOND)) as api:
+        found = api.get("/api/v1/statement", params={"policy": NAME, "since": "1h"}).json()
+
+    assert (found["statement"], found["requests"]) == ("not_proven", 0)
+    assert "settled up to" in found["reason"]
+
+
 def test_windows_come_in_pages_the_newest_first(api: TestClient) -> None:
     """Following the links brings every window once."""
     starts, url, params = [], "/api/v1/windows", {**ALL, "limit": 4}

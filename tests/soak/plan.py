@@ -69,11 +69,30 @@ class Span:
         return self.begin_s <= at_s < self.end_s
 
 
-# A policy change takes effect when every collector knows it: the mesh follows a while later, and
-# goes ahead of the policy when the mirror comes back.
-MESH_OFF: Final = Span(200, 350)
-POLICY_OFF: Final = Span(0, 400)
 CHANGE_GRACE_S: Final = 100
+_NOTICED_S: Final = 8.0
+"""Real seconds in which every collector knows a policy, also one that is just starting again."""
+
+
+def mesh_off(changed_s: float, rate: float) -> Span:
+    """When the mesh does not mirror, around a policy that was changed at a time.
+
+    A change takes effect when every collector knows it, which takes them real time: the mesh
+    follows after that, and goes ahead of the policy when the mirror comes back.
+    """
+    begin_s = changed_s + max(200.0, _NOTICED_S * rate)
+    return Span(begin_s, begin_s + 150.0)
+
+
+def policy_off(changed_s: float, rate: float) -> Span:
+    """While the policy has no mirror, see `mesh_off`."""
+    return Span(changed_s, mesh_off(changed_s, rate).end_s + 50.0)
+
+
+def around_change(changed_s: float, rate: float) -> Span:
+    """When requests may be exempt for a policy that was changed and put back."""
+    end_s = policy_off(changed_s, rate).end_s
+    return Span(changed_s, end_s + CHANGE_GRACE_S + max(60.0, _NOTICED_S * rate))
 
 
 def spans(events: Sequence[Event], fault: Fault, span: Span) -> list[Span]:

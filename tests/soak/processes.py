@@ -75,12 +75,10 @@ class Service:
             self._process.wait(_END_S)
             self.start()
 
-    def freeze(self) -> None:
-        """Stops it where it stands."""
+    def freeze(self, seconds: float) -> None:
+        """Stops it where it stands, and lets it go on after a while."""
         self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Lets it go on."""
+        time.sleep(seconds)
         self._process.send_signal(signal.SIGCONT)
 
     def leave(self) -> int:

@@ -21,7 +21,17 @@ from tests.servers.process import free_ports
 from tests.soak.asking import Asked, ask
 from tests.soak.commands import commands, settings
 from tests.soak.compare import Outcome, compare
-from tests.soak.plan import CHANGE_GRACE_S, POLICY_OFF, SECOND, Event, Fault, Span, schedule, spans
+from tests.soak.plan import (
+    CHANGE_GRACE_S,
+    SECOND,
+    Event,
+    Fault,
+    Span,
+    around_change,
+    mesh_off,
+    policy_off,
+    schedule,
+)
 from tests.soak.processes import Service
 from tests.soak.servers import Broker, Database, broker, database
 from tests.soak.traffic import PARTITIONS, Shipping, Truth, Weather, wait_until
@@ -108,10 +118,11 @@ class Soak:
         # The beginning has to be known to all; they take some seconds to start.
         ready_us = self._calm.clock.now_us() + int(20 * order.rate * SECOND)
         self.begin_us = ready_us - ready_us % (60 * SECOND)
-        weather = Weather(self.events, random.Random(order.seed + 1))
+        self._changed_s: list[float] = []
+        self._weather = Weather(self.events, random.Random(order.seed + 1))
         self.shipping = Shipping(
             kafka.kafka.bootstrap, topic, self._calm.clock, self.begin_us, order.length_s,
-            order.per_s, weather, order.seed,
+            order.per_s, self._weather, order.seed,
         )  # fmt: skip
         self.sizes: list[float] = []
         self.asked: list[Asked] = []
@@ -144,9 +155,9 @@ class Soak:
             case Fault.KILL_VERIFIER:
                 first["v"].kill()
             case Fault.FREEZE_COLLECTOR:
-                _freeze(first["c"])
+                first["c"].freeze(_FROZEN_S)
             case Fault.FREEZE_VERIFIER:
-                _freeze(first["v"])
+                first["v"].freeze(_FROZEN_S)
             case Fault.CLOCK_OF_COLLECTOR:
                 self._jump(first["c"], event)
             case Fault.CLOCK_OF_VERIFIER:
@@ -158,9 +169,7 @@ class Soak:
                 self._data.restart()
                 self.outages.append(Span(begin_s, self._passed_s()))
             case Fault.POLICY:
-                self._declare(mirrored=False)
-                wait_until(self._calm.clock, self._at_us(event, POLICY_OFF.end_s))
-                self._declare(mirrored=True)
+                self._change_policy()
             case _:
                 pass  # lines suffer it, see `Weather`
 
@@ -172,6 +181,17 @@ class Soak:
         service.clock.jump(sign * _WRONG_US)
         wait_until(self._calm.clock, self._at_us(event, 120))
         service.clock.jump(0)
+
+    def _change_policy(self) -> None:
+        """Takes the mirror out and puts it back; a fault before may have made us late."""
+        rate = self._order.rate
+        at_s = (self._calm.clock.now_us() - self.begin_us) / SECOND
+        self._changed_s.append(at_s)
+        self._declare(mirrored=False)
+        self._weather.turn_off(mesh_off(at_s, rate))
+        end_s = policy_off(at_s, rate).end_s
+        wait_until(self._calm.clock, self.begin_us + int(end_s * SECOND))
+        self._declare(mirrored=True)
 
     def _declare(self, *, mirrored: bool) -> None:
         text = policy(mirrored=mirrored, grace_s=GRACE_S, change_grace_s=CHANGE_GRACE_S)
@@ -241,9 +261,7 @@ class Soak:
 
     def _exempt(self) -> set[str]:
         truth: Truth = self.shipping.truth
-        # Known a little later to all, and graced afterwards.
-        span = Span(0, POLICY_OFF.end_s + CHANGE_GRACE_S + 60)
-        around = spans(self.events, Fault.POLICY, span)
+        around = [around_change(at_s, self._order.rate) for at_s in self._changed_s]
         return {
             one
             for one in truth.uncopied
@@ -254,12 +272,6 @@ class Soak:
         """Ends everything whatever happens."""
         for service in self.services.values():
             service.stop()
-
-
-def _freeze(service: Service) -> None:
-    service.freeze()
-    time.sleep(_FROZEN_S)
-    service.thaw()
 
 
 def _size(connection: object, data: Database) -> float:

@@ -15,7 +15,7 @@ from kafka import KafkaProducer
 
 from tests.mesh_traffic import NODES, Sent, heartbeats, partition_of, request
 from tests.soak.clock import SettableClock
-from tests.soak.plan import MESH_OFF, SECOND, Event, Fault, Span, spans
+from tests.soak.plan import SECOND, Event, Fault, Span, spans
 
 PARTITIONS: Final = 3
 _BEAT_S: Final = 2
@@ -48,10 +48,14 @@ class Weather:
         self._chance, self._nodes = chance, sorted(set(NODES.values()))
         self._late = spans(events, Fault.LATE, _LINES_SUFFER)
         self._repeated = spans(events, Fault.REPEATED, _LINES_SUFFER)
-        self._off = spans(events, Fault.POLICY, MESH_OFF)
+        self._off: list[Span] = []
         self._outages = spans(events, Fault.MIRROR_OFF, Span(180, 240))
         lost = spans(events, Fault.LOST, Span(180, 270))
         self._lost = [(span, chance.choice(self._nodes)) for span in lost]
+
+    def turn_off(self, span: Span) -> None:
+        """From then to then the mesh does not mirror."""
+        self._off.append(span)
 
     def is_off(self, at_s: float) -> bool:
         """Whether the mesh is not to mirror."""

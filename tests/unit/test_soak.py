@@ -13,7 +13,7 @@ from collector.settings import environment
 from tests.soak.asking import ANSWERED, REFUSED, Asked, unexplained
 from tests.soak.clock import SettableClock, write
 from tests.soak.commands import settings
-from tests.soak.plan import Event, Fault, Span, schedule
+from tests.soak.plan import Event, Fault, Span, mesh_off, schedule
 from tests.soak.samples import Sample, growths
 from tests.soak.traffic import Weather
 
@@ -65,8 +65,8 @@ def test_what_grows_is_told_from_what_is_flat() -> None:
 
 def test_copies_lack_in_an_outage_and_while_the_policy_has_no_mirror() -> None:
     """The truth knows the one from the other."""
-    events = [Event(0, Fault.MIRROR_OFF), Event(1_000, Fault.POLICY)]
-    weather = Weather(events, random.Random(1))
+    weather = Weather([Event(0, Fault.MIRROR_OFF)], random.Random(1))
+    weather.turn_off(mesh_off(1_000, rate=20.0))
 
     assert not any(weather.copies(at_s) for at_s in range(180, 240))
     assert not any(weather.is_off(at_s) for at_s in range(180, 240))

@@ -37,10 +37,13 @@ def read_statement(
     """What a range amounts to, with its numbers.
 
     The range is rounded outwards to whole windows, as `judged` says. While one of them is not
-    settled nothing is proven; left out, `until` is where settling has come to.
+    settled nothing is proven. Left out, `until` is where settling has come to; now, where it has
+    not come to `since`.
     """
     now_us = services.now_us(connection)
     until_us = report.settled_to_us(connection, policy) if until is None else None
+    if until_us is not None and asking.read_moment_of("since", since, now_us) >= until_us:
+        until_us = None  # verdicts are late: an answer that proves nothing, and no refusal
     found = asking.read_range(connection, policy, since, until, now_us, until_us=until_us)
     return queries.statement(connection, policy, found.asked, found.windows, min_requests)
 
