@@ -8,7 +8,7 @@ from itertools import islice
 from sqlalchemy import Connection, func, select
 
 from collector.db.tables import batch, observation
-from verifier.settle.windows import Grid, Span, joined
+from verifier.settle.windows import SECOND_US, Grid, Span, joined
 from verifier.settle.written import started
 
 
@@ -36,9 +36,8 @@ def next_group(
         if first is None:
             return []
         begin = first
-    size_us = grid.window(begin).end_us - grid.window(begin).start_us
     wide = Span(begin - more_us, span.end_us + more_us)
-    first = _first_line_us(connection, hosts, wide, limit * size_us)
+    first = _first_line_us(connection, hosts, wide)
     if first is None:
         return []
     first_us = max(first - more_us, begin) if more_us else first
@@ -46,11 +45,9 @@ def next_group(
     return next(joined(islice(windows, limit), limit))
 
 
-def _first_line_us(
-    connection: Connection, hosts: Collection[int], span: Span, step_us: int
-) -> int | None:
+def _first_line_us(connection: Connection, hosts: Collection[int], span: Span) -> int | None:
     """When the first line of a span starts. Looks far ahead only where nothing is near."""
-    c, begin = observation.c, span.start_us
+    c, begin, step_us = observation.c, span.start_us, SECOND_US
     while begin < span.end_us:
         end = min(begin + step_us, span.end_us)
         where = started(connection, Span(begin, end))

@@ -108,7 +108,7 @@ def look(
             *started(connection, around),
             c.host_id.in_(hosts),
         )
-        .group_by(second, c.role, c.pod_id, c.destination_id)
+        .distinct()  # SQLite would sort all lines to group them
     )
     return [(row[0], Kind(row[1], row[2], row[3])) for row in connection.execute(query)]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, Subquery, and_, case, func, literal, or_, select
@@ -21,6 +21,7 @@ from verifier.pairing.lines import Marker, MirrorGroup
 from verifier.settle.shapes import MOST_MIRRORS, Shape, shapes
 from verifier.settle.simple_keys import (
     MARKERS,
+    ODD,
     Plan,
     by_key,
     is_ordinary,
@@ -29,6 +30,8 @@ from verifier.settle.simple_keys import (
 from verifier.tables import LONG_US
 
 _SIMPLE, _LACKING, _ODD = 1, 2, 3
+_SIZES: Final = (8 ** (3 + MOST_MIRRORS), len(MARKERS) ** MOST_MIRRORS, 8, 8)
+"""Of all parts of a `Code` but the first."""
 
 
 class Counts(msgspec.Struct):
@@ -58,6 +61,40 @@ class Counts(msgspec.Struct):
             self.matched += number
         else:
             self.unsampled += number
+
+
+class Code(NamedTuple):
+    """What is told of an ordinary key, as one number: it is all that they are counted by.
+
+    Attributes:
+        number: Of the window in the span.
+        shape: See `simple_keys`.
+        markers: See `_markers`.
+        paired: How many copies were answered, as their request was.
+        differs: With another status than their request.
+    """
+
+    number: Any
+    shape: Any
+    markers: Any
+    paired: Any
+    differs: Any
+
+    def packed(self) -> Any:
+        """The one number; parts may be expressions of SQL."""
+        packed, *parts = self
+        for size, part in zip(_SIZES, parts, strict=True):
+            packed = packed * size + part
+        return packed
+
+    @staticmethod
+    def of(packed: int) -> Code:
+        """The parts of such a number."""
+        parts = []
+        for size in reversed(_SIZES):
+            packed, part = divmod(packed, size)
+            parts.append(part)
+        return Code(packed, *reversed(parts))
 
 
 class Lacking(NamedTuple):
@@ -92,13 +129,14 @@ def suits(mirrors: Sequence[MirrorGroup]) -> bool:
 def count(connection: Connection, plan: Plan) -> Found:
     """Judges the ordinary keys of a span."""
     found = Found()
-    known = _shapes(plan, lacking=False) | shapes(plan.mirrors, plan.primary_logged, lacking=True)
+    known = _simple(plan) | _lacking(plan)
     asked = plan.primary_logged is not False
     for row in connection.execute(_statement(plan)):
-        if row.shape is None:
+        if row.code is None:
             found.odd.append(row.key)
             continue
-        start, shape = plan.span.start_us + row.number * plan.size_us, known[row.shape]
+        told = Code.of(row.code)
+        start, shape = plan.span.start_us + told.number * plan.size_us, known[told.shape]
         control = int(shape.client and asked)
         control_lost = int(control and not shape.primary)
         if row.key is not None:
@@ -106,16 +144,20 @@ def count(connection: Connection, plan: Plan) -> Found:
             lacking.append(Lacking(row.sent_us, row.key, control, control_lost))
             continue
         counts = found.counts.setdefault(start, Counts())
-        counts.add(plan, shape, row.requests, row.markers)
+        counts.add(plan, shape, row.requests, told.markers)
         counts.control += control * row.requests
         counts.control_lost += control_lost * row.requests
-        counts.paired += row.paired
-        counts.status_differs += row.status_differs
+        counts.paired += told.paired * row.requests
+        counts.status_differs += told.differs * row.requests
     return found
 
 
-def _shapes(plan: Plan, *, lacking: bool) -> dict[int, Shape]:
-    return shapes(plan.mirrors, plan.primary_logged, lacking=lacking)
+def _simple(plan: Plan) -> dict[int, Shape]:
+    return shapes(plan.mirrors, plan.primary_logged, lacking=False)
+
+
+def _lacking(plan: Plan) -> dict[int, Shape]:
+    return shapes(plan.mirrors, plan.primary_logged, lacking=True)
 
 
 def count_lacking(found: Found, limit: int) -> None:
@@ -143,53 +185,57 @@ def count_lacking(found: Found, limit: int) -> None:
 
 
 def _statement(plan: Plan) -> Any:
-    """Ordinary keys counted by window and shape; lacking and odd ones one by one."""
+    """Ordinary keys counted by code; lacking and odd ones one by one."""
     keys = _told(plan).c
-    names = ("number", "shape", "markers", "key", "sent_us")
+    # The fewer columns are grouped by, the less is sorted.
     return select(
-        *(keys[name] for name in names),
+        keys.code,
+        keys.key,
+        func.max(keys.sent_us).label("sent_us"),
         func.count().label("requests"),
-        func.sum(keys.paired).label("paired"),
-        func.sum(keys.differs).label("status_differs"),
-    ).group_by(*(keys[name] for name in names))
+    ).group_by(keys.code, keys.key)
 
 
 def _told(plan: Plan) -> Subquery:
     """One row for each key that the span concerns; what must not be told apart is null."""
     keys: Any = by_key(plan).c
     span = plan.span
-    simple = is_ordinary(plan, keys, _shapes(plan, lacking=False))
+    simple = keys.shape.in_(sorted(_simple(plan)))
     # The copy of a long request may still be running.
     is_short = keys.end_us - keys.min_us <= LONG_US
-    lacking = and_(is_ordinary(plan, keys, _shapes(plan, lacking=True)), is_short)
-    kind = case((simple, _SIMPLE), (lacking, _LACKING), else_=_ODD).label("kind")
+    lacking = and_(keys.shape.in_(sorted(_lacking(plan))), is_short)
+    kind = case(
+        (~is_ordinary(plan, keys), _ODD), (simple, _SIMPLE), (lacking, _LACKING), else_=_ODD
+    ).label("kind")
     # The line that the finding would name, and the first one.
     sent_us = func.coalesce(keys.client_start, keys.primary_start)
     earlier = keys.primary_start < keys.client_start
     first_us = case((earlier, keys.primary_start), else_=sent_us).label("first_us")
-    pairs, differing = _pairs(plan, keys)
-    sorted_out = (
+    number = (first_us - span.start_us) // plan.size_us
+    code = Code(number, keys.shape, _markers(plan, keys), *_pairs(plan, keys)).packed()
+    code = case((keys.shape < ODD, code))  # beyond, it may not fit
+    c = (
         select(
-            *keys, kind, first_us, sent_us.label("asked_us"), pairs, differing, _markers(plan, keys)
+            keys.key,
+            keys.min_us,
+            keys.max_us,
+            kind,
+            first_us,
+            sent_us.label("sent_us"),
+            code.label("code"),
         )
         .offset(0)
         .subquery()
         .c
     )
-    c = sorted_out
     within = and_(c.first_us >= span.start_us, c.first_us < span.end_us)
     # Without a line in the span it is read in vain, no more.
     meets = and_(c.max_us >= span.start_us, c.min_us < span.end_us)
-    number = (c.first_us - span.start_us) // plan.size_us
     return (
         select(
-            case((c.kind != _ODD, number)).label("number"),
-            case((c.kind != _ODD, c.shape)).label("shape"),
-            case((c.kind == _SIMPLE, c.markers)).label("markers"),
+            case((c.kind != _ODD, c.code)).label("code"),
             case((c.kind != _SIMPLE, c.key)).label("key"),
-            case((c.kind == _LACKING, c.asked_us)).label("sent_us"),
-            c.paired,
-            c.differs,
+            case((c.kind == _LACKING, c.sent_us)).label("sent_us"),
         )
         .where(or_(and_(c.kind != _ODD, within), and_(c.kind == _ODD, meets)))
         .subquery()
@@ -203,12 +249,10 @@ def _pairs(plan: Plan, keys: Any) -> tuple[Any, Any]:
     # A copy that is not there has no code: null, and so no pair.
     pairs = [case((and_(copy != 0, code != 0), 1), else_=0) for copy in copies]
     differing = [case((and_(copy != 0, code != 0, copy != code), 1), else_=0) for copy in copies]
-    return reduce(add, pairs, literal(0)).label("paired"), reduce(add, differing, literal(0)).label(
-        "differs"
-    )
+    return reduce(add, pairs, literal(0)), reduce(add, differing, literal(0))
 
 
 def _markers(plan: Plan, keys: Any) -> Any:
     """By what the copies are told to be copies, a digit for each mirror group."""
     digits = (marker(keys, group) * len(MARKERS) ** group for group in range(len(plan.mirrors)))
-    return reduce(add, digits, literal(0)).label("markers")
+    return reduce(add, digits, literal(0))

@@ -1,13 +1,14 @@
 """The lines around a span, one row for each key, and which of these rows are ordinary.
 
-Each line counts one in the octal digit of its part, and the sum of a key's lines is its shape: as
-long as there are at most seven of them, it tells how many of each part there are. So a few sums
-and maxima say all of a key, and which shapes are ordinary is a list of numbers, made in `shapes`.
+Each line counts one in the octal digit of its part, and one above all parts; the sum of a key's
+lines is its shape. As ordinary keys have at most seven lines, their shape tells how many of each
+part there are. So a few sums and maxima say all of a key, and which shapes are ordinary is a list
+of numbers, made in `shapes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -188,8 +189,8 @@ def _of(is_side: ColumnElement[bool], value: ColumnElement[int]) -> ColumnElemen
     return func.max(case((is_side, value)))
 
 
-def is_ordinary(plan: Plan, keys: Any, wanted: Iterable[int]) -> ColumnElement[bool]:
-    """Whether a key is exactly one ordinary request of one of some shapes; never null."""
+def is_ordinary(plan: Plan, keys: Any) -> ColumnElement[bool]:
+    """Whether a key of the right shape is exactly one ordinary request; never null."""
     reach = reach_us(plan.horizon_us)
     both = and_(
         keys.primary_start >= keys.client_start - SLACK_US,
@@ -197,7 +198,6 @@ def is_ordinary(plan: Plan, keys: Any, wanted: Iterable[int]) -> ColumnElement[b
     )
     conditions = [
         keys.lines <= MOST_LINES,
-        keys.shape.in_(sorted(wanted)),
         # One episode, of which nothing lies outside of what was read.
         keys.max_us - keys.min_us <= plan.horizon_us,
         keys.min_us - plan.horizon_us - LONG_US >= plan.span.start_us - reach,
