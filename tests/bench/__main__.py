@@ -3,8 +3,8 @@
 make bench                                     everything, about fifteen minutes
 make bench ARGS="--only parse --only write"    some subjects
 make bench ARGS="--only collector --lines 2000000 --runs 1 --json"
-make bench ARGS="--only settle --rows 50M"      half an hour, 40 GB of disk
-make bench ARGS="--only api --rows 50M"         the same history, asked over HTTP
+make bench ARGS="--only settle --rows 50M --keep /var/tmp/history"     45 GB of disk, made once
+make bench ARGS="--only api --rows 50M --keep /var/tmp/history"        the same, asked over HTTP
 make bench ARGS="--only storage"                bytes of a million lines, with indexes
 python -m tests.servers make bench             on Apache Kafka
 """
@@ -16,6 +16,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 from tests.bench import asking, check, collecting, parsing, settling, storing, writing
@@ -56,9 +57,12 @@ def main() -> None:
     parser.add_argument(
         "--rows", type=_number, default=1_000_000, help="of the settled history: 1M, 50M"
     )
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="keep histories there, and use what is there"
+    )
     parser.add_argument("--json", action="store_true", help="print one object")
     given = parser.parse_args()
-    options = Options(given.lines, given.runs, given.rows)
+    options = Options(given.lines, given.runs, given.rows, given.keep)
     figures = []
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {given.runs} runs"
     if not given.json:

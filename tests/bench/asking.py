@@ -9,11 +9,12 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from threading import Event, Thread
 from typing import Final
 
 import httpx2
-from sqlalchemy import Engine, Integer, String, insert, select, text, update
+from sqlalchemy import Engine, Integer, String, insert, select, text
 
 from collector.db.engine import open_engine, writing
 from collector.db.partitions import HOUR_US
@@ -23,10 +24,10 @@ from collector.settings import ApiSettings, DatabaseSettings, Settings
 from tests.bench import settling
 from tests.bench.figures import Figure, Options, Run
 from tests.bench.history import LINES, SECOND_US
-from tests.bench.settling import NOW_US, POLICY, prepare
-from tests.bench.writing import database
+from tests.bench.kept import folder_of, kept, tell
+from tests.bench.settling import NOW_US, POLICY, add_backlog, make_history
 from verifier.api.server import Server, make_services
-from verifier.tables import settled_policy, settled_window
+from verifier.tables import settled_window
 from verifier.times import iso_time
 
 _QUESTIONS: Final = 100
@@ -44,20 +45,27 @@ Ask = Callable[[str, dict[str, str]], None]
 def asks(options: Options) -> Iterator[Figure]:
     """The figures of each database."""
     configure("warning")  # a line for each request would be between them
-    for kind in ("PostgreSQL", "SQLite"):
-        with database(kind) as url:
-            engine = open_engine(url)
-            prepare(engine, options.rows, _NEW_LINES)
-            add_windows(engine, options.rows // LINES)
-            ids = some_ids(engine)
-            for name, questions in (*ranges(), ("one id", [{"id": one} for one in ids])):
-                path = "/api/v1/requests" if name == "one id" else "/api/v1/statement"
-                yield figure(f"api: {kind}, {name}", options.rows, answers(engine, path, questions))
-            engine.dispose()
+    rows = options.rows
+    with folder_of(options.keep) as folder:
+        for kind in ("PostgreSQL", "SQLite"):
+            with kept(kind, folder, rows, partial(make_history, rows=rows)) as url:
+                engine = open_engine(url)
+                newest_us = add_backlog(engine, _NEW_LINES)
+                add_windows(engine, rows // LINES)
+                tell(f"{kind}: asking beside {rows:,} lines")
+                ids = some_ids(engine, newest_us)
+                for name, questions in (*ranges(), ("one id", [{"id": one} for one in ids])):
+                    path = "/api/v1/requests" if name == "one id" else "/api/v1/statement"
+                    yield figure(f"api: {kind}, {name}", rows, answers(engine, path, questions))
+                engine.dispose()
 
 
 def add_windows(engine: Engine, requests: int) -> None:
-    """A settled window for each ten seconds of the history, all proven."""
+    """A settled window for each ten seconds of the history, all proven, where there are none."""
+    with engine.connect() as connection:
+        query = select(settled_window.c.id).where(settled_window.c.start_us < NOW_US)
+        if connection.execute(query.limit(1)).first() is not None:
+            return
     number = (NOW_US - BEGIN_US) // _WINDOW_US
     values: dict[str, object] = {
         "policy": POLICY.name, "size_us": _WINDOW_US, "revision": 1, "policy_version_id": 1,
@@ -76,23 +84,18 @@ def add_windows(engine: Engine, requests: int) -> None:
     starts = range(begin, begin + number * _WINDOW_US, _WINDOW_US)
     with writing(engine) as connection:
         connection.execute(insert(settled_window), [{**values, "start_us": at} for at in starts])
-        connection.execute(
-            update(settled_policy)
-            .where(settled_policy.c.policy == POLICY.name)
-            .values(settled_to_us=starts[-1] + _WINDOW_US)
-        )
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
 
 
-def some_ids(engine: Engine) -> list[str]:
+def some_ids(engine: Engine, newest_us: int) -> list[str]:
     """Ids from anywhere in the history, and from the newest minute."""
     dice, c = random.Random(1), observation.c
     found: list[str] = []
     with engine.connect() as connection:
         while len(found) < _QUESTIONS + _WARM:
             newest = len(found) % 4 == 0
-            begin_us = NOW_US if newest else dice.randrange(BEGIN_US, NOW_US - HOUR_US)
+            begin_us = newest_us if newest else dice.randrange(BEGIN_US, NOW_US - HOUR_US)
             near = c.start_us.between(begin_us, begin_us + 60 * SECOND_US)
             ids = connection.scalars(select(c.request_id.cast(String)).where(near).limit(50)).all()
             found.append(dice.choice(ids) if ids else f"{dice.getrandbits(128):032x}")

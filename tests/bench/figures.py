@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -33,11 +34,13 @@ class Options(msgspec.Struct, frozen=True):
             as many as they need.
         runs: How often each figure is taken.
         rows: Of the history beside which is settled.
+        keep: Where histories are kept; None: they are made anew.
     """
 
     lines: int
     runs: int
     rows: int = 1_000_000
+    keep: Path | None = None
 
 
 class Run(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from collector.db.tables import batch, destination, host, observation, pod, posi
 from collector.db.upkeep import keeping
 from collector.records import Role
 from collector.traits import HOP_SHIFT
+from tests.bench.kept import tell
 
 HOST: Final = "forecast.weather.svc.cluster.local"
 TOPIC: Final = "istio-access-logs"
@@ -92,6 +93,8 @@ def store(engine: Engine, traffic: Traffic) -> None:
     for some in traffic.portions():
         with writing(engine) as connection:
             _store(connection, some)
+        if traffic.requests > _PORTION:
+            tell(f"  {(some.number + some.requests) * LINES:,} lines")
 
 
 @contextmanager

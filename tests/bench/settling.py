@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Engine, func, insert, select
@@ -17,11 +18,11 @@ from sqlalchemy import Engine, func, insert, select
 from collector.db.engine import open_engine, writing
 from collector.db.partitions import HOUR_US
 from collector.db.policies import record_versions
-from collector.db.tables import batch
+from collector.db.tables import batch, position
 from tests.bench import history
 from tests.bench.figures import Figure, Options, Run
 from tests.bench.history import LINES, SECOND_US, Traffic
-from tests.bench.writing import database
+from tests.bench.kept import folder_of, kept, tell
 from tests.settling import make_policy
 from verifier.policies.stored import to_record
 from verifier.tables import settled_batch, settled_policy
@@ -39,36 +40,53 @@ _WINDOW_US: Final = 10 * SECOND_US
 def settles(options: Options) -> Iterator[Figure]:
     """The figures of each database, beside a short history and beside the one that is asked for."""
     short = min(options.rows // 10, 1_000_000)
-    for kind in ("PostgreSQL", "SQLite"):
-        before: float | None = None
-        for rows in (short, options.rows):
-            with database(kind) as url:
-                engine = open_engine(url)
-                prepare(engine, rows)
-                engine.dispose()
-                told = _told(url)
-            yield from _figures(kind, rows, told, before)
-            before = _tick_cpu_s(told)
+    with folder_of(options.keep) as folder:
+        for kind in ("PostgreSQL", "SQLite"):
+            before: float | None = None
+            for rows in (short, options.rows):
+                with kept(kind, folder, rows, partial(make_history, rows=rows)) as url:
+                    engine = open_engine(url)
+                    add_backlog(engine)
+                    engine.dispose()
+                    tell(f"{kind}: settling beside {rows:,} lines")
+                    told = _told(url)
+                yield from _figures(kind, rows, told, before)
+                before = _tick_cpu_s(told)
 
 
-def prepare(engine: Engine, rows: int, backlog: int = BACKLOG) -> None:
-    """A history of so many lines that is settled, and a backlog that is not."""
+def make_history(engine: Engine, rows: int) -> None:
+    """A history of so many lines that is settled, up to `NOW_US`."""
     history.seed(engine)
     requests = rows // LINES
     span_s = HOURS * 3_600 - 1_800
     old = Traffic(0, requests, NOW_US - HOURS * HOUR_US, max(1, -(-requests // span_s)))
-    new = Traffic(requests, backlog // LINES, NOW_US, _PER_S)
     with writing(engine) as connection:
         record_versions(connection, [to_record(POLICY)], 0)
     with history.without_indexes(engine):
-        for traffic in (old, new):
-            history.cover(engine, traffic)
-            history.store(engine, traffic)
+        history.cover(engine, old)
+        history.store(engine, old)
     with writing(engine) as connection:
-        if rows:
-            _settle_before(connection)
-        history.caught_up(connection, (requests + new.requests) * LINES, new.end_us + _WINDOW_US)
+        _settle_before(connection)
+        history.caught_up(connection, requests * LINES, NOW_US)
     history.keep_in_order(engine, NOW_US)
+
+
+def add_backlog(engine: Engine, lines: int = BACKLOG) -> int:
+    """Lines after all that there are, which wait to be settled; returns when they begin, in µs."""
+    with engine.connect() as connection:
+        number = (connection.scalar(select(position.c.next_offset)) or 0) // LINES
+        settled_us = connection.scalar(select(settled_policy.c.settled_to_us)) or 0
+        last_us = connection.scalar(select(func.max(batch.c.max_start_us))) or 0
+    # Not in the same window as what an earlier run stored.
+    begin_us = (max(settled_us, last_us) // _WINDOW_US + 1) * _WINDOW_US
+    new = Traffic(number, lines // LINES, begin_us, _PER_S)
+    history.cover(engine, new)
+    history.store(engine, new)
+    with writing(engine) as connection:
+        history.caught_up(connection, (number + new.requests) * LINES, new.end_us + _WINDOW_US)
+    if engine.dialect.name == "postgresql":
+        history.keep_in_order(engine, begin_us)
+    return begin_us
 
 
 def _settle_before(connection: Any) -> None:
@@ -88,7 +106,7 @@ def _settle_before(connection: Any) -> None:
 
 def _told(url: str) -> dict[str, Any]:
     """Runs the process; returns what it measured."""
-    command = [sys.executable, "-m", "tests.bench.ticking", url, str(NOW_US)]
+    command = [sys.executable, "-m", "tests.bench.ticking", url]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found

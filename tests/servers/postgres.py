@@ -83,15 +83,16 @@ class Cluster:
 
     @classmethod
     def create(cls, home: Path) -> Cluster:
-        """An empty one below a folder. Raises ServerError."""
+        """The one below a folder, an empty one where there is none. Raises ServerError."""
         user_id = _unprivileged_user()
         if user_id is not None:
             home.chmod(0o711)
         (port,) = free_ports(1)
         cluster = cls(_programs(home, user_id), user_id, home / "data", port)
         cluster.own(cluster.data)
-        arguments = ["-D", str(cluster.data), "-U", "postgres", "--auth=trust", "--no-sync"]
-        cluster._run("initdb", *arguments, "--encoding=UTF8", "--locale=C.UTF-8")
+        if not (cluster.data / "PG_VERSION").exists():
+            arguments = ["-D", str(cluster.data), "-U", "postgres", "--auth=trust", "--no-sync"]
+            cluster._run("initdb", *arguments, "--encoding=UTF8", "--locale=C.UTF-8")
         return cluster
 
     def standby(self, name: str) -> Cluster:
@@ -168,7 +169,7 @@ def _programs(home: Path, user_id: int | None) -> Path:
     ignored = shutil.ignore_patterns("include", "doc", "locale")
     for source in (installed, libraries):
         target = home / "install" / source.relative_to(libraries.parent)
-        shutil.copytree(source, target, symlinks=True, ignore=ignored)
+        shutil.copytree(source, target, symlinks=True, ignore=ignored, dirs_exist_ok=True)
     return home / "install" / installed.relative_to(libraries.parent) / "bin"
 
 
