@@ -20,6 +20,7 @@ from collector.clock import Clock, SystemClock
 from collector.db.engine import as_our_error, reading
 from collector.db.tables import policy_version, quarantine
 from collector.log import Throttle, get_logger
+from collector.metric import Place, Series
 from collector.service.process import Bounded, ProcessMetrics
 from verifier.alerts.outbox import State
 from verifier.alerts.tables import alert_endpoint, alert_message
@@ -33,7 +34,7 @@ MOST_COUNTED: Final = 10_000
 _FRESH_S: Final = 3.0
 _STATEMENT_MS: Final = 3_000
 """Less than Prometheus waits for an answer, which is ten seconds unless it is told otherwise."""
-_SPECS: Final = tuple(spec for spec in metrics.SPECS if spec.place is metrics.Place.DATABASE)
+_SPECS: Final = tuple(spec for spec in metrics.SPECS if spec.place is Place.DATABASE)
 
 
 class Standing(Collector):
@@ -148,7 +149,7 @@ def _age_s(time_us: Any, now_us: int) -> float:
     return max(0, now_us - int(time_us)) / 1e6
 
 
-def _most(bound: Bounded, values: Iterable[tuple[str, float]]) -> metrics.Series:
+def _most(bound: Bounded, values: Iterable[tuple[str, float]]) -> Series:
     """By label; the largest of those that share one."""
     found: dict[tuple[str, ...], float] = {}
     for name, value in values:
@@ -157,7 +158,7 @@ def _most(bound: Bounded, values: Iterable[tuple[str, float]]) -> metrics.Series
     return found
 
 
-def _sum(bound: Bounded, values: Iterable[tuple[str, float]]) -> metrics.Series:
+def _sum(bound: Bounded, values: Iterable[tuple[str, float]]) -> Series:
     """By label; the sum of those that share one."""
     found: dict[tuple[str, ...], float] = {}
     for name, value in values:

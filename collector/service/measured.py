@@ -9,6 +9,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from collector import metrics
+from collector.metric import Series
 from collector.service.parts import Parts
 from collector.sources.protocol import Partition
 
@@ -70,5 +71,5 @@ class CollectorMetrics(Collector):
         yield metrics.STOPPED.family(_labelled(states))
 
 
-def _labelled(values: Mapping[Partition, float]) -> metrics.Series:
+def _labelled(values: Mapping[Partition, float]) -> Series:
     return {(one.topic, str(one.number)): value for one, value in sorted(values.items())}

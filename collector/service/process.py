@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from collector import metrics
+from collector.metric import Series
 from collector.service.health import Health
 
 PATH: Final = "/metrics"
@@ -87,12 +88,12 @@ class ProcessMetrics(Collector):
     def collect(self) -> Iterable[Metric]:
         """What all parts share, now."""
         healths = self._healths.copy()
-        troubles: metrics.Series = {
+        troubles: Series = {
             (part, why): 1.0 for part, one in healths.items() for why in one.not_ready()
         }
-        silent: metrics.Series = {(part,): one.silent_s() for part, one in healths.items()}
+        silent: Series = {(part,): one.silent_s() for part, one in healths.items()}
         done = {stage: last_us() for stage, last_us in self._stages.copy().items()}
-        successes: metrics.Series = {
+        successes: Series = {
             (stage,): at_us / 1e6 for stage, at_us in done.items() if at_us is not None
         }
         return [

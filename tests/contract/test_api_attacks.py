@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -15,6 +16,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from collector.db.engine import open_engine
+from collector.errors import UsageError
 from collector.settings import Settings
 from tests.api import asking, make_key, services_of
 from tests.settling import NOW, World, make_policy, request
@@ -41,6 +43,14 @@ def api(services: Services) -> Iterator[TestClient]:
     """Asked from this machine, without keys."""
     with asking(services) as found:
         yield found
+
+
+def test_a_key_of_alerts_that_cannot_be_read_is_told_at_the_start(services: Services) -> None:
+    """Not when somebody adds an endpoint; verifiers refuse it alike."""
+    services.settings.alerts.key_file = Path("/nowhere/key")
+
+    with pytest.raises(UsageError, match=r"alerts\.key_file: cannot read /nowhere/key"):
+        Server(services)
 
 
 @pytest.mark.parametrize(

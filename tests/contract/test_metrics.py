@@ -20,7 +20,8 @@ from structlog.testing import capture_logs
 from collector import log
 from collector.db.engine import open_engine, writing
 from collector.db.policies import record_versions
-from collector.metrics import PREFIX, SPECS, Kind, Place
+from collector.metric import PREFIX, Kind, Place
+from collector.metrics import SPECS
 from collector.service.app import CollectorApp
 from collector.service.health_server import serving
 from collector.service.process import MOST_NAMES, OTHER, ProcessMetrics

@@ -9,7 +9,8 @@ import pytest
 
 from collector.db.engine import open_engine, writing
 from collector.db.policies import record_versions
-from collector.metrics import SPECS, Kind
+from collector.metric import Kind
+from collector.metrics import SPECS
 from collector.service.app import CollectorApp
 from collector.service.health_server import serving
 from collector.service.process import ProcessMetrics

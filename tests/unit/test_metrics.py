@@ -8,7 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from collector.errors import Retryable
-from collector.metrics import SPECS, Kind, Spec
+from collector.metric import Kind, Spec
+from collector.metrics import SPECS
 from collector.service.process import MOST_NAMES, OTHER, Bounded, ProcessMetrics
 from collector.settings import VerifierSettings
 from tests.clocks import HandClock

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from collector.metrics import SPECS, Kind
+from collector.metric import Kind
+from collector.metrics import SPECS
 from tests.dashboard import DASHBOARD, as_text, expressions
 from verifier.incidents.event import Kind as IncidentKind
 

@@ -19,6 +19,7 @@ from collector.errors import MirrorproofError, UsageError
 from collector.log import get_logger
 from collector.service.process import ProcessMetrics
 from collector.settings import Settings
+from verifier.alerts.vault import vault_of
 from verifier.api.app import create_app
 from verifier.api.limits import AT_ONCE
 from verifier.api.lines import PatientForAWhile
@@ -56,11 +57,12 @@ class Server:
         process: Whose metrics it shows; None: of a process that does nothing else.
 
     Raises:
-        UsageError: The address cannot be had.
+        UsageError: The address cannot be had, or the file of `alerts.key_file` cannot be read.
     """
 
     def __init__(self, services: Services, process: ProcessMetrics | None = None) -> None:
         self._services: Final = services
+        vault_of(services.settings.alerts)  # a key that cannot be read is told now, as by verify
         self.app: Final[FastAPI] = create_app(services, process)
         host, port = address_of(services.settings.api.listen)
         self._socket = _bind(host, port)

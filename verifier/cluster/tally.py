@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from collector import metrics
 from collector.clock import Clock
+from collector.metric import Series
 from collector.service.process import ProcessMetrics
 from verifier.cluster.board import Place
 
@@ -46,9 +47,9 @@ class ClusterTally(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """What is read when somebody asks."""
-        counts: metrics.Series = {(kind,): float(n) for kind, n in self._counts.items()}
+        counts: Series = {(kind,): float(n) for kind, n in self._counts.items()}
         known = self._refused
-        refused: metrics.Series = {} if known is None else {(): float(known)}
+        refused: Series = {} if known is None else {(): float(known)}
         return [
             metrics.CLUSTER_OBJECTS.family(counts),
             metrics.CLUSTER_REFUSED.family(refused),
