@@ -18,6 +18,7 @@ from sqlalchemy import text
 from collector.db.engine import open_engine
 from collector.errors import UsageError
 from collector.settings import Settings
+from collector.settings.alerts import AlertsSettings
 from tests.api import asking, make_key, services_of
 from tests.settling import NOW, World, make_policy, request
 from verifier.api.limits import AT_ONCE, MAX_BODY
@@ -47,10 +48,10 @@ def api(services: Services) -> Iterator[TestClient]:
 
 def test_a_key_of_alerts_that_cannot_be_read_is_told_at_the_start(services: Services) -> None:
     """Not when somebody adds an endpoint; verifiers refuse it alike."""
-    services.settings.alerts.key_file = Path("/nowhere/key")
+    wrong = services_of(services.engine, NOW, AlertsSettings(key_file=Path("/nowhere/key")))
 
     with pytest.raises(UsageError, match=r"alerts\.key_file: cannot read /nowhere/key"):
-        Server(services)
+        Server(wrong)
 
 
 @pytest.mark.parametrize(

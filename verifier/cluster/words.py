@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from collector.words import first_of
 from verifier.cluster.board import Seen
 from verifier.cluster.desired import Desired
 from verifier.policies.node import one_line
@@ -20,5 +21,4 @@ def trouble_of(seen: Seen, found: Desired) -> str:
     """What people should know, in one line: what cannot be followed, and what cannot be read."""
     refused = [named(title, words) for title, words in sorted(found.refused.items())]
     told = [*seen.troubles, *refused]
-    more = len(told) - _MOST_TOLD
-    return one_line("; ".join(told[:_MOST_TOLD]) + (f"; and {more} more" if more > 0 else ""))
+    return one_line(first_of(told, _MOST_TOLD, "; "))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from collector.words import first_of
+
 MINUTE_S: Final = 60.0
 HOUR_S: Final = 3_600.0
 DAY_S: Final = 86_400.0
@@ -21,5 +23,4 @@ def duration(seconds: float) -> str:
 
 def names(found: Sequence[str]) -> str:
     """Some names, and how many more there are."""
-    more = f" and {len(found) - MOST_NAMES} more" if len(found) > MOST_NAMES else ""
-    return ", ".join(found[:MOST_NAMES]) + more
+    return first_of(found, MOST_NAMES)

@@ -13,6 +13,8 @@ from typing import Final
 
 import msgspec
 
+from collector.words import first_of
+
 LARGE_BYTES: Final = 1 << 20
 """Envoy's default buffer limit of a connection. Bodies above it are not mirrored where the proxy
 buffers them first. Source: Envoy before 1.33, `per_connection_buffer_limit_bytes`; istio #58870."""
@@ -133,8 +135,7 @@ def _mirror_gone(scene: Scene) -> Cause | None:
 
 
 def _named(pods: Sequence[str]) -> str:
-    rest = f" and {len(pods) - 1} more" if len(pods) > 1 else ""
-    return f"pod {pods[0]}{rest}"
+    return f"pod {first_of(pods, 1)}"
 
 
 def _large_bodies(scene: Scene) -> Cause | None:

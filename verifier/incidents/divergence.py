@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from collector.words import first_of
 from verifier.incidents.conditions import Condition
 from verifier.incidents.event import Kind
 from verifier.incidents.kinds import DIVERGENCES
@@ -51,13 +52,12 @@ def diverging(found: Sequence[Endpoint], hour_us: int) -> dict[Kind, Trouble]:
         if names:
             # The endpoint `all`, if it is among them, comes first, and says the least.
             own = [said for name, said in names.items() if name != "all"] or list(names.values())
-            more = f", and {len(own) - 1} more" if len(own) > 1 else ""
             worst = max(
                 one.differences[measure].more + one.differences[measure].less
                 for one in found
                 if one.endpoint in names
             )
-            troubles[kind] = Trouble(Condition(worst, hour_us), own[0] + more)
+            troubles[kind] = Trouble(Condition(worst, hour_us), first_of(own, 1))
     return troubles
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, select
 
 from collector.db.acknowledged import DEAD_US
 from collector.db.tables import STOPPED, batch, instance, policy_version, position, quarantine
+from collector.words import first_of
 from verifier.incidents.conditions import Condition
 from verifier.incidents.event import Kind
 from verifier.incidents.rules import TellRules
@@ -165,8 +166,7 @@ def _lag(watermark: Watermark, rules: TellRules, now_us: int) -> Trouble | None:
 def _trouble(size: int, first_us: int, names: Sequence[str]) -> Trouble | None:
     if not names:
         return None
-    more = f", and {len(names) - 3} more" if len(names) > 3 else ""
-    return Trouble(Condition(size, first_us), "; ".join(names[:3]) + more)
+    return Trouble(Condition(size, first_us), first_of(names, 3, "; "))
 
 
 def unreadable(

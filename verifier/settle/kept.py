@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from collector.db.kept import lines_kept_from
 from collector.db.tables import observation
 from collector.reader import MAX_SKEW_US
+from collector.words import first_of
 from verifier.pairing.statement import Ruling, Statement
 from verifier.settle.chains import LONGEST_US
 from verifier.settle.late import NewBatch, portions
@@ -95,9 +96,8 @@ def with_gaps(ruling: Ruling, unsettled: Sequence[tuple[int, int]]) -> Ruling:
     """What is stated of a range of which parts were never settled: not that all was mirrored."""
     if not unsettled or ruling.statement is not Statement.PROVEN:
         return ruling
-    begin, end = (iso_time(edge) for edge in unsettled[0])
-    more = f" and {len(unsettled) - 1} more" if len(unsettled) > 1 else ""
-    reason = f"lines from {begin} to {end}{more} were dropped before they were settled"
+    stretches = [f"{iso_time(begin)} to {iso_time(end)}" for begin, end in unsettled]
+    reason = f"lines from {first_of(stretches, 1)} were dropped before they were settled"
     return Ruling(Statement.NOT_PROVEN, reason)
 
 
