@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 ARGS ?=
 # Of these files `make test` runs some tests only.
 FAULTS := $(wildcard tests/integration/test_*_faults.py) tests/e2e/test_demo.py \
-	$(patsubst %,tests/integration/test_%.py,bomb campaign custom_formats expand failover incidents poison retention \
+	$(patsubst %,tests/integration/test_%.py,bomb campaign custom_formats expand failover incidents poison reread retention \
 	settle_restart)
 # How long `make fuzz` looks.
 SECONDS ?= 600

@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, insert
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from collector.batch import Batch, Seen
 from collector.db import pieces, positions
 from collector.db.acknowledged import require_current
+from collector.db.batches import insert_batch
 from collector.db.dimensions import Dimensions
 from collector.db.engine import as_our_error, driver_errors, writing
 from collector.db.partitions import Partitions, Slot
@@ -24,7 +25,6 @@ from collector.db.quarantine import insert_poison, mark_replayed
 from collector.db.rows import COLUMNS, COPY_BEGIN, COPY_END, Head, Packer, row_of
 from collector.db.secrets import request_key_secret
 from collector.db.signs import News, Signs
-from collector.db.tables import batch as batch_table
 from collector.errors import RowRefused
 from collector.redact import Redactor
 from collector.settings import Settings
@@ -161,21 +161,58 @@ class Writer:
             RowRefused: A row does not fit; nothing was written.
             Retryable, UsageError: The database.
         """
+        self.write_late(
+            one.partition,
+            one.seen,
+            now_us,
+            lambda _: one,
+            lambda connection, batch_id: mark_replayed(connection, entry_id, batch_id, now_us),
+        )
 
-        def write(connection: Connection) -> None:
-            one.from_offset = one.to_offset = positions.hold(connection, one.partition)
-            batch_id = _insert_batch(connection, one, now_us)
-            mark_replayed(connection, entry_id, batch_id, now_us)
+    def write_late(
+        self,
+        where: Partition,
+        seen: Sequence[Seen],
+        now_us: int,
+        decide: Callable[[Connection], Batch | None],
+        mark: Callable[[Connection, int], object],
+    ) -> None:
+        """Writes a batch of records that were read before, in one transaction.
+
+        Args:
+            where: Their partition; nobody else writes about it meanwhile.
+            seen: All that may be stored.
+            now_us: Wall clock.
+            decide: What is written; it gets the partition's present position. None: nothing.
+            mark: Called with the batch's id, before its lines are written.
+
+        Raises:
+            Fenced: The partition was never read, or as `mark` and `decide` say.
+            RowRefused: A row does not fit; nothing was written.
+            Retryable, UsageError: The database.
+        """
+
+        def write(connection: Connection) -> News | None:
+            offset = positions.hold(connection, where)
+            one = decide(connection)
+            if one is None:
+                return None
+            one.from_offset = one.to_offset = offset
+            batch_id = insert_batch(connection, one, now_us)
+            mark(connection, batch_id)
             insert_poison(connection, one, self._paths, now_us)
             self._insert(connection, [((now_us, batch_id), one.seen)])
+            return self._signs.write(connection, [one])
 
         try:
             self._partitions.cover(now_us)
-            self._dimensions.within([seen.observation for seen in one.seen], now_us, write)
+            news = self._dimensions.within([one.observation for one in seen], now_us, write)
         except _REFUSALS as error:
             raise RowRefused(_in_words(error)) from error
         except SQLAlchemyError as error:
             raise as_our_error(error, self._engine.url) from error
+        if news is not None:
+            self._signs.wrote(news)
 
     def _write_all(
         self,
@@ -194,7 +231,7 @@ class Writer:
             span = (one.from_offset, one.to_offset)
             epoch = one.leader_epoch
             positions.advance(connection, held, span, one.watermark_us, now_us, epoch)
-            stored.append(((now_us, _insert_batch(connection, one, now_us)), one.seen))
+            stored.append(((now_us, insert_batch(connection, one, now_us)), one.seen))
             insert_poison(connection, one, self._paths, now_us)
             pieces.write(connection, one)
             if one.stop_reason:
@@ -255,30 +292,3 @@ def _in_words(error: Exception) -> str:
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
     lines = str(cause).splitlines() or [type(cause).__name__]
     return f"the database does not take it: {lines[0]}"
-
-
-def _insert_batch(connection: Connection, one: Batch, now_us: int) -> int:
-    logs = [seen.observation.log for seen in one.seen]
-    starts = [log.start_us for log in logs]
-    values = {
-        "topic": one.partition.topic,
-        "partition": one.partition.number,
-        "from_offset": one.from_offset,
-        "to_offset": one.to_offset,
-        "records": one.records,
-        "read": one.read,
-        "stored": one.stored,
-        "ignored": one.ignored,
-        "quarantined": one.quarantined,
-        "heartbeats": one.heartbeats,
-        "pieces": one.pieces,
-        "skewed": one.skewed,
-        "replayed": one.replayed,
-        "min_start_us": min(starts, default=None),
-        "max_start_us": max(starts, default=None),
-        "max_end_us": max([log.start_us + log.duration_ms * 1000 for log in logs], default=None),
-        "policy_version_id": one.policy_version_id,
-        "committed_us": now_us,
-    }
-    done = connection.execute(insert(batch_table).values(values).returning(batch_table.c.id))
-    return int(done.scalar_one())

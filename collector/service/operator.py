@@ -8,22 +8,22 @@ from typing import Final
 
 from collector.errors import UsageError
 from collector.settings import KafkaSettings
-from collector.sources.kafka import KafkaSource
-from collector.sources.protocol import Bounds, Partition
+from collector.sources.clients import kafka_client
+from collector.sources.protocol import Bounds, Partition, RecordSource
 
 _CLIENT: Final = "mirrorproof-operator"
 _LOOK_S: Final = 1.0
 
 
 @contextmanager
-def one_partition(settings: KafkaSettings, where: Partition) -> Iterator[KafkaSource]:
+def one_partition(settings: KafkaSettings, where: Partition) -> Iterator[RecordSource]:
     """A source that may read one partition.
 
     Raises:
         UsageError, Retryable: It cannot be reached, or its topic does not exist.
     """
     alone = settings.model_copy(update={"topics": (where.topic,), "partitions": (where.number,)})
-    source = KafkaSource(alone, client_id=_CLIENT)
+    source = kafka_client(settings.client)(alone, client_id=_CLIENT)
     try:
         source.require_topics()
         yield source

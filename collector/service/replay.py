@@ -36,8 +36,7 @@ from collector.redact import Redactor
 from collector.service.operator import one_partition
 from collector.settings import Settings
 from collector.settings.reader import line_parser, make_reader
-from collector.sources.kafka import KafkaSource
-from collector.sources.protocol import Partition, Record
+from collector.sources.protocol import Partition, Record, RecordSource
 
 MOST_RECORDS: Final = 50_000
 """Of one gap: they are read into memory, and written in one transaction."""
@@ -76,7 +75,7 @@ class Replay:
         self._texts: set[bytes] = set()
         self._identity = Identity()
         self._open = ExitStack()
-        self._sources: dict[Partition, KafkaSource | None] = {}
+        self._sources: dict[Partition, RecordSource | None] = {}
         self._log = get_logger(component="replay")
         with reading(engine) as connection:
             found = watched_hosts(connection, clock.now_us())
@@ -182,12 +181,12 @@ class Replay:
                 break
         return [record for record in found if begin <= record.offset < end]
 
-    def _is_another_log(self, entry: Entry, source: KafkaSource) -> bool:
+    def _is_another_log(self, entry: Entry, source: RecordSource) -> bool:
         """Whether other records have the gap's offsets by now; a gap has no hash to tell."""
         with reading(self._engine) as connection:
             return went_back(connection, entry.where, entry.at_us, source.topic_id(entry.topic))
 
-    def _source(self, where: Partition) -> KafkaSource | None:
+    def _source(self, where: Partition) -> RecordSource | None:
         if where.topic.startswith("file:"):
             return None
         if where not in self._sources:

@@ -1,4 +1,4 @@
-"""`mirrorproof replay`: settles a range again."""
+"""`mirrorproof replay`: settles a range again, or reads offsets again."""
 
 from __future__ import annotations
 
@@ -20,33 +20,45 @@ from verifier.cli.collect import (
     stop_on_signals,
 )
 from verifier.cli.database import existing
+from verifier.cli.quarantine_options import KafkaOption
+from verifier.cli.replay_offsets import INTERRUPTED, Offsets, replay_offsets
 from verifier.times import iso_time
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from collector.settings import Settings
     from verifier.app import Verifier
     from verifier.settle.report import WindowReport
     from verifier.settle.windows import Span
 
-_HELP: Final = """Settles a range again, as new revisions: after a policy was corrected.
+_HELP: Final = """Settles a range again, as new revisions: after a policy was corrected. Or reads a
+range of offsets again: after a format was corrected, or records were passed over.
 
-The stored lines are judged anew by the policies as they are recorded now, see [b]policy record
---valid-from[/b]. What was said before stays, marked as superseded. A running verifier does it
-beside its work; this command does it where there is none. Interrupted or killed anywhere, what is
-left stays queued.
+With [b]--since[/b], the stored lines are judged anew by the policies as they are recorded now, see
+[b]policy record --valid-from[/b].
 
-Exit status: 0 done, 2 wrong usage or database, 130 interrupted: the rest is settled later.
+With [b]--topic[/b], records are fetched from Kafka again, by a client of its own that moves no
+position, and read with today's settings. What was not stored yet is; what was is counted as
+repeated. Lines that can be read now leave quarantine, and gaps become smaller. Windows around these
+records are settled again.
+
+What was said before stays, marked as superseded. A running verifier settles beside its work; this
+command does it where there is none. Interrupted or killed anywhere, run it again: nothing is
+doubled.
+
+Exit status: 0 done, 2 wrong usage, Kafka or database, 130 interrupted.
 
 [b]Examples[/b]
 
   mirrorproof replay --since 6h
 
   mirrorproof replay weather/forecast-route --since 2026-11-22T10:00:00Z --until 2h
+
+  mirrorproof replay --topic istio-access-logs --partition 3 --from-offset 81200 --to-offset 90000
 """
 _LOOK_AGAIN_S: Final = 1.0
 _TELL_EVERY_S: Final = 5.0
-_INTERRUPTED: Final = 130
 
 
 def register(app: typer.Typer) -> None:
@@ -55,32 +67,84 @@ def register(app: typer.Typer) -> None:
 
 
 def replay_command(
-    since: Annotated[str, typer.Option(metavar="6h|TIME", help="From when.")],
     policies: Annotated[
         list[str] | None, typer.Argument(metavar="[POLICY]…", help="Names; left out: all.")
     ] = None,
+    since: Annotated[str | None, typer.Option(metavar="6h|TIME", help="From when.")] = None,
     until: Annotated[
         str | None, typer.Option(metavar="1h|TIME", help="Up to when; left out: now.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="A JSON object a line: each new revision, a summary.")
+    topic: Annotated[str | None, typer.Option(help="Read this topic again.")] = None,
+    partition: Annotated[int | None, typer.Option(min=0, help="Of it, this partition.")] = None,
+    from_offset: Annotated[int | None, typer.Option(min=0, help="The first offset.")] = None,
+    to_offset: Annotated[
+        int | None, typer.Option(min=0, help="The offset after the last; left out: all read ones.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read, and only say what would be stored.")
     ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="A JSON object a line: what was read again, each new revision, a summary.",
+        ),
+    ] = False,
+    bootstrap_servers: KafkaOption = None,
     database_url: DatabaseOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Replays; see `_HELP`."""
+    from collector.errors import UsageError
+
+    own = {"kafka": {"bootstrap_servers": bootstrap_servers}}
+    settings = load_settings(config, own | {"database": database_override(database_url)})
+    names, stop = policies or [], stop_on_signals()
+    if topic is not None:
+        if since is not None or until is not None or names:
+            raise UsageError("--topic reads offsets again: no policy, --since or --until with it")
+        if partition is None or from_offset is None:
+            raise UsageError("--topic needs --partition and --from-offset")
+        _read_again(
+            settings, Offsets(topic, partition, from_offset, to_offset, dry_run, as_json), stop
+        )
+        return
+    if dry_run or (partition, from_offset, to_offset) != (None, None, None):
+        raise UsageError("say --topic, too, to read offsets again")
+    if since is None:
+        raise UsageError("say --since, or --topic, --partition and --from-offset")
+    with existing(settings) as engine:
+        _settle(settings, engine, names, (since, until), stop, as_json=as_json)
+
+
+def _read_again(settings: Settings, asked: Offsets, stop: Event) -> None:
+    """Reads offsets again, and settles what they touch."""
+    with existing(settings) as engine:
+        span = replay_offsets(settings, engine, asked, stop)
+        if span is not None:
+            edges = iso_time(span.start_us), iso_time(span.end_us)
+            _settle(settings, engine, [], edges, stop, as_json=asked.as_json)
+
+
+def _settle(
+    settings: Settings,
+    engine: Engine,
+    names: list[str],
+    edges: tuple[str, str | None],
+    stop: Event,
+    *,
+    as_json: bool,
+) -> None:
+    """Settles a range again, and prints what changed."""
     from verifier import app
 
-    settings = load_settings(config, {"database": database_override(database_url)})
-    names, stop = policies or [], stop_on_signals()
-    with existing(settings) as engine:
-        begun_us, span, queued = _begin(engine, names, since, until)
-        verifier = app.build(settings, engine)
-        try:
-            left = _drain(engine, verifier, Asked(names, span, queued), stop)
-        finally:
-            verifier.leave()
-        revised = _print_changes(engine, names, span, begun_us, as_json=as_json)
+    begun_us, span, queued = _begin(engine, names, *edges)
+    verifier = app.build(settings, engine)
+    try:
+        left = _drain(engine, verifier, Asked(names, span, queued), stop)
+    finally:
+        verifier.leave()
+    revised = _print_changes(engine, names, span, begun_us, as_json=as_json)
     if as_json:
         found = {
             "since": iso_time(span.start_us), "until": iso_time(span.end_us), "policies": names,
@@ -89,7 +153,7 @@ def replay_command(
         typer.echo(json.dumps({"summary": found}))
     if left:
         typer.echo(f"interrupted: {left} windows wait, a verifier settles them", err=True)
-        raise typer.Exit(_INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)
 
 
 class Asked(NamedTuple):
