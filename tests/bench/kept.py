@@ -55,7 +55,7 @@ def kept(kind: str, folder: Path, rows: int, make: Make) -> Iterator[str]:
                 old.unlink()
             _make(kind, rows, f"sqlite:///{making}", make)
             making.rename(path)
-        yield f"sqlite:///{path}"
+        yield _newest(f"sqlite:///{path}")
         return
     with _server(folder) as url:
         here = make_url(url).set(database=name).render_as_string(hide_password=False)
@@ -68,7 +68,7 @@ def kept(kind: str, folder: Path, rows: int, make: Make) -> Iterator[str]:
                 connection.execute(text(f"CREATE DATABASE {making}"))
                 _make(kind, rows, here + "_making", make)
                 connection.execute(text(f"ALTER DATABASE {making} RENAME TO {name}"))
-            yield here
+            yield _newest(here)
             connection.execute(text("CHECKPOINT"))  # it ends at once, and must not recover long
         engine.dispose()
 
@@ -91,11 +91,18 @@ def _server(folder: Path) -> Iterator[str]:
 def _make(kind: str, rows: int, url: str, make: Make) -> None:
     began_s = time.monotonic()
     tell(f"{kind}: making a history of {rows:,} lines")
-    engine = open_engine(url)
-    upgrade(engine)
+    engine = open_engine(_newest(url))
     make(engine)
     engine.dispose()
     tell(f"{kind}: made in {time.monotonic() - began_s:.0f} s")
+
+
+def _newest(url: str) -> str:
+    """The URL of a database, once it has the newest schema."""
+    engine = open_engine(url)
+    upgrade(engine)
+    engine.dispose()
+    return url
 
 
 def tell(what: str) -> None:
