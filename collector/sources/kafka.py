@@ -28,6 +28,7 @@ from kafka.protocol.consumer import OffsetForLeaderEpochRequest
 from collector.errors import Retryable
 from collector.settings import KafkaSettings
 from collector.sources.kafka_connection import as_our_error, connect
+from collector.sources.litter import Litter
 from collector.sources.protocol import (
     Bounds,
     Partition,
@@ -87,6 +88,7 @@ class KafkaSource:
     """
 
     def __init__(self, settings: KafkaSettings, client_id: str = "mirrorproof") -> None:
+        self._litter: Final = Litter()
         self._where = ",".join(settings.bootstrap_servers)
         self._topics = settings.topics
         self._begun: set[TopicPartition] = set()
@@ -134,6 +136,8 @@ class KafkaSource:
                 raise
             except Exception as error:
                 raise _undecodable(error) from error
+        if not fetched:
+            self._litter.take_away()
         revoked, assigned = self._notes.take()
         self._begun.difference_update(TopicPartition(*gone) for gone in revoked)
         broken |= self._created_again({*fetched, *(TopicPartition(*p) for p in broken)})
