@@ -16,7 +16,7 @@ import pytest
 from kafka import KafkaProducer
 from sqlalchemy import Engine, select
 
-from collector.db.engine import open_engine, reading, writing
+from collector.db.engine import reading, writing
 from collector.db.policies import PolicyRecord, record_versions
 from collector.db.tables import batch, observation, position, quarantine, resumption
 from collector.service.app import CollectorApp, build
@@ -94,13 +94,11 @@ def collecting(
 
 
 @pytest.fixture
-def engine(migrated_database_url: str) -> Iterator[Engine]:
-    """Each database, with a policy."""
-    engine = open_engine(migrated_database_url)
+def engine(engine: Engine) -> Engine:
+    """With a policy."""
     with writing(engine) as connection:
         record_versions(connection, [PolicyRecord("weather/forecast", "{}", (HOST,))], 1)
-    yield engine
-    engine.dispose()
+    return engine
 
 
 def wait_for(engine: Engine, offset: int, partition: int = 0) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 
 import pytest
 from sqlalchemy import Engine, select
 
-from collector.db.engine import open_engine, reading, writing
+from collector.db.engine import reading, writing
 from collector.db.policies import record_versions
 from collector.db.tables import observation, quarantine
 from collector.service.app import build_from_files
@@ -29,13 +28,11 @@ MARK = "Xs3cr3t"
 
 
 @pytest.fixture
-def engine(migrated_database_url: str) -> Iterator[Engine]:
-    """Each database, with a policy."""
-    found = open_engine(migrated_database_url)
-    with writing(found) as connection:
+def engine(engine: Engine) -> Engine:
+    """With a policy."""
+    with writing(engine) as connection:
         record_versions(connection, [to_record(make_policy(("v1", 100.0)))], 0)
-    yield found
-    found.dispose()
+    return engine
 
 
 def secret(name: str) -> str:

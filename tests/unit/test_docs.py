@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,6 @@ _SHOWN = re.compile(
 @pytest.mark.parametrize("file", [README, README.parent / "deploy" / "README.md"])
 def test_commands_that_are_shown_exist(file: Path) -> None:
     """Each with its options, in code between backquotes and in blocks, as the program has them."""
-    register_all()
     text = file.read_text()
     blocks = re.findall(r"^ *```\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
@@ -77,9 +77,16 @@ def test_commands_that_are_shown_exist(file: Path) -> None:
     assert [wrong for words in shown for wrong in _unknown(words.split())] == []
 
 
+@cache
+def _program() -> Any:
+    """The command line as a whole, which takes a fifth of a second to put together."""
+    register_all()
+    return typer.main.get_command(app)
+
+
 def _unknown(words: list[str]) -> list[str]:
     """What the program has not of a command line: the command, or options."""
-    command: Any = typer.main.get_command(app)
+    command = _program()
     called = list(words)
     while called and hasattr(command, "commands"):
         if (name := called.pop(0)) not in command.commands:
