@@ -128,10 +128,11 @@ def main() -> None:
     engine = open_engine(sys.argv[1])
     ticker = Ticker(tick_rules(VerifierSettings()))
     found = {"backlog": backlog(engine, ticker)}
+    # Before this process makes lines itself, which SQLite does in its memory.
+    rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     with engine.connect() as connection:
         last_us = connection.scalar(select(func.max(observation.c.start_us))) or 0
     found |= {"ticks": ticks(engine, ticker, last_us // SECOND_US * SECOND_US + SECOND_US)}
-    rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     told = {**found, "lookups": lookups(engine), "rss_mb": rss_mb}
     print(json.dumps(told))  # noqa: T201
 
