@@ -135,6 +135,24 @@ def test_the_likely_cause_of_missing_copies_is_told(
     assert look in told.advice
 
 
+def test_a_sender_that_copies_nothing_is_named(engine: Engine) -> None:
+    """Half of all requests are copied, of one of two senders none: its proxy is stale."""
+    world = Watched(engine)
+    world.declare(make_policy(("v1", 50.0)))
+    lives(world)
+
+    def stale(number: int, lines: list[Given]) -> list[Given]:
+        if number % 2:
+            return [replace(lines[0], pod="client2"), lines[1]]
+        return lines if number % 4 else lines[:2]
+
+    world.run(240, a_second=4, change=stale)
+
+    told = next(one for one in world.events if one.kind == "percentage")
+    assert "0.0% of the requests of frontend-v1-6c9d8f7b5d-zzzzz were copied" in told.cause
+    assert "istioctl proxy-status" in told.advice
+
+
 def test_a_pod_of_unknown_version_is_named(world: Watched) -> None:
     """A few of its requests suffice; their copies came, and still nothing is proven beside them."""
 

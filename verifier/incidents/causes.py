@@ -7,13 +7,14 @@ same minutes do not.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from collector.words import first_of
+from verifier.pairing.percentage import CHECK_ERROR, judge_percentage
 
 LARGE_BYTES: Final = 1 << 20
 """Envoy's default buffer limit of a connection. Bodies above it are not mirrored where the proxy
@@ -69,6 +70,13 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int | None = None
 
 
+class Copied(NamedTuple):
+    """How many requests of a sender were copied."""
+
+    copied: int
+    requests: int
+
+
 class Scene(msgspec.Struct, frozen=True, kw_only=True):
     """All that a cause is looked for in. Times in µs of event time.
 
@@ -82,6 +90,8 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
         version: Which version came into force then.
         slack_us: How far apart beginning and change may be.
         unknown: The pods whose version nothing tells, those with most findings first.
+        senders: What was copied of whose requests; of a wrong percentage only.
+        declared: The percentage that the policy declares.
     """
 
     found: Sequence[Fact] = ()
@@ -93,11 +103,20 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
     slack_us: int = 60_000_000
     unknown: Sequence[str] = ()
+    senders: Mapping[str, Copied] = {}
+    declared: float = 100.0
 
 
 def likely_cause(scene: Scene) -> Cause:
-    """What stands out most; pods that nobody knows, a change of the policy, pods that vanished."""
-    for find in (_unknown_pod, _policy_change, _mirror_gone, _large_bodies, _one_of_many):
+    """What stands out most; what names a pod for certain comes first, then a changed policy."""
+    for find in (
+        _unknown_pod,
+        _stale_sender,
+        _policy_change,
+        _mirror_gone,
+        _large_bodies,
+        _one_of_many,
+    ):
         cause = find(scene)
         if cause is not None:
             return cause
@@ -109,6 +128,29 @@ def _unknown_pod(scene: Scene) -> Cause | None:
         return None
     text = f"no label, name or TLS server name tells the version of {_named(scene.unknown)}"
     return Cause(CauseCode.UNKNOWN_POD, text)
+
+
+def _stale_sender(scene: Scene) -> Cause | None:
+    """A sender whose share is wrong while that of all others together is right."""
+    copied = sum(one.copied for one in scene.senders.values())
+    requests = sum(one.requests for one in scene.senders.values())
+    best: tuple[float, Cause] | None = None
+    for sender, own in scene.senders.items():
+        rest = Copied(copied - own.copied, requests - own.requests)
+        # Of many senders some are unlikely by chance.
+        if _fits(own, scene.declared, CHECK_ERROR / len(scene.senders)) or rest.requests < ENOUGH:
+            continue
+        if not _fits(rest, scene.declared, CHECK_ERROR):
+            continue
+        share, others = own.copied / own.requests, rest.copied / rest.requests
+        text = f"{share:.1%} of the requests of {sender} were copied, of all others' {others:.1%}"
+        if best is None or abs(share - others) > best[0]:
+            best = abs(share - others), Cause(CauseCode.SENDER, text)
+    return None if best is None else best[1]
+
+
+def _fits(found: Copied, declared: float, error: float) -> bool:
+    return judge_percentage(found.copied, found.requests, declared, error).consistent
 
 
 def _policy_change(scene: Scene) -> Cause | None:

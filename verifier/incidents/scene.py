@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select
 from collector.db.tables import host, observation, pod
 from collector.records import Identity, Role
 from verifier.incidents.causes import Fact, Scene
+from verifier.incidents.copied import copied_by_sender
 from verifier.incidents.drift import Open
 from verifier.incidents.event import Example, Kind
 from verifier.incidents.samples import SILENT, UNDECLARED, UNKNOWN
@@ -23,6 +24,7 @@ from verifier.incidents.windows import reason_of
 from verifier.policies.model import Policy
 from verifier.policies.resolve import PodVersions
 from verifier.settle.versions import Version
+from verifier.settle.windows import Span
 from verifier.tables import finding
 
 MAX_FINDINGS: Final = 500
@@ -74,6 +76,8 @@ def read_scene(
         known: The incident.
         horizon_us: Up to when windows are settled: what is looked at ends there.
     """
+    if kind is Kind.PERCENTAGE:
+        return Told(_of_senders(connection, version, known))
     if kind not in _VERDICTS:
         return Told(Scene(first_us=known.first_us, **_change(version)))
     rows = _findings(connection, kind, version.policy.name, known)
@@ -91,6 +95,18 @@ def read_scene(
         **_change(version),
     )
     return Told(scene, tuple(_example(row) for row in rows[:EXAMPLES]))
+
+
+def _of_senders(connection: Connection, version: Version, known: Open) -> Scene:
+    """Of a wrong percentage no finding tells: each request may or may not be copied."""
+    policy = version.policy
+    span = Span(known.last_us - _span_us(known), known.last_us)
+    return Scene(
+        senders=copied_by_sender(connection, policy, span),
+        declared=max((mirror.percent for mirror in policy.mirrors), default=0.0),
+        first_us=known.first_us,
+        **_change(version),
+    )
 
 
 def _before(lines: _Lines, kind: Kind, first_us: int, span_us: int) -> dict[str, int]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.settling import make_policy
 from verifier.incidents.advice import advice
-from verifier.incidents.causes import CauseCode, Fact, Scene, likely_cause
+from verifier.incidents.causes import CauseCode, Copied, Fact, Scene, likely_cause
 from verifier.incidents.event import Kind
 
 SECOND = 1_000_000
@@ -60,6 +60,35 @@ def test_a_change_of_the_policy_comes_first() -> None:
     assert soon.code is CauseCode.POLICY_CHANGE
     assert "version 7" in soon.text
     assert long_ago.code is CauseCode.SENDER
+
+
+@pytest.mark.parametrize(
+    ("stale", "said"),
+    [(Copied(0, 200), True), (Copied(200, 200), True), (Copied(25, 200), False)],
+)
+def test_a_sender_whose_share_is_another_is_named(stale: Copied, said: bool) -> None:
+    """Its proxy has other routes than all the others, whose share is the declared one."""
+    senders = {"web-a": Copied(98, 1000), "web-b": Copied(52, 500), "web-c": stale}
+
+    cause = likely_cause(Scene(senders=senders, declared=10.0))
+
+    assert (cause.code is CauseCode.SENDER) == said
+    assert ("web-c" in cause.text) == said
+
+
+def test_where_all_shares_are_wrong_no_sender_is_named() -> None:
+    """Nobody stands out."""
+    senders = {"web-a": Copied(0, 1000), "web-b": Copied(0, 500)}
+
+    assert likely_cause(Scene(senders=senders, declared=10.0)).code is CauseCode.NONE
+
+
+def test_pods_of_unknown_version_are_named() -> None:
+    """The one that received most, and how many more there are."""
+    cause = likely_cause(Scene(found=facts(20), others=OTHERS, unknown=("web-x", "web-y")))
+
+    assert cause.code is CauseCode.UNKNOWN_POD
+    assert "pod web-x and 1 more" in cause.text
 
 
 def test_pods_of_the_mirror_that_fell_silent_are_named() -> None:
