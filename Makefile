@@ -14,9 +14,9 @@ FAULTS := $(wildcard tests/integration/test_*_faults.py) tests/e2e/test_demo.py 
 # How long `make fuzz` looks.
 SECONDS ?= 600
 # How many tests run at the same time.
-TEST_WORKERS ?= 2
+TEST_WORKERS ?= 3
 # Of those that wait for brokers and databases more than they work.
-FAULT_WORKERS ?= 3
+FAULT_WORKERS ?= 4
 
 # Images of containers often set it, and then each process compiles the project's modules again.
 unexport PYTHONDONTWRITEBYTECODE
