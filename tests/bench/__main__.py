@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from tests.bench import asking, check, collecting, parsing, settling, storing, writing
 from tests.bench.figures import HEADER, Figure, Options, table_row
 
@@ -60,9 +62,14 @@ def main() -> None:
     parser.add_argument(
         "--keep", type=Path, metavar="FOLDER", help="keep histories there, and use what is there"
     )
+    parser.add_argument(
+        "--database", action="append", choices=("PostgreSQL", "SQLite"), help="this one; repeat it"
+    )
     parser.add_argument("--json", action="store_true", help="print one object")
     given = parser.parse_args()
     options = Options(given.lines, given.runs, given.rows, given.keep)
+    if given.database:
+        options = msgspec.structs.replace(options, databases=tuple(given.database))
     figures = []
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {given.runs} runs"
     if not given.json:

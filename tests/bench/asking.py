@@ -47,7 +47,7 @@ def asks(options: Options) -> Iterator[Figure]:
     configure("warning")  # a line for each request would be between them
     rows = options.rows
     with folder_of(options.keep) as folder:
-        for kind in ("PostgreSQL", "SQLite"):
+        for kind in options.databases:
             with kept(kind, folder, rows, partial(make_history, rows=rows)) as url:
                 engine = open_engine(url)
                 newest_us = add_backlog(engine, _NEW_LINES)

@@ -72,7 +72,7 @@ def collectors(options: Options) -> Iterator[Figure]:
     """From Kafka to the database, with every client and every database."""
     with backlog(options.lines) as (broker, topic, lines):
         for client in CLIENTS:
-            for kind in ("PostgreSQL", "SQLite"):
+            for kind in options.databases:
                 runs = tuple(
                     _collect(kind, lines, _variables(broker, topic, client))
                     for _ in range(options.runs)

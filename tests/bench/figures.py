@@ -35,12 +35,14 @@ class Options(msgspec.Struct, frozen=True):
         runs: How often each figure is taken.
         rows: Of the history beside which is settled.
         keep: Where histories are kept; None: they are made anew.
+        databases: Which ones take part.
     """
 
     lines: int
     runs: int
     rows: int = 1_000_000
     keep: Path | None = None
+    databases: tuple[str, ...] = ("PostgreSQL", "SQLite")
 
 
 class Run(msgspec.Struct, frozen=True):

@@ -41,7 +41,7 @@ def settles(options: Options) -> Iterator[Figure]:
     """The figures of each database, beside a short history and beside the one that is asked for."""
     short = min(options.rows // 10, 1_000_000)
     with folder_of(options.keep) as folder:
-        for kind in ("PostgreSQL", "SQLite"):
+        for kind in options.databases:
             before: float | None = None
             for rows in (short, options.rows):
                 with kept(kind, folder, rows, partial(make_history, rows=rows)) as url:

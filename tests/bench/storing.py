@@ -26,7 +26,7 @@ _SIZES: Final = (
 
 def stores(options: Options) -> Iterator[Figure]:
     """Bytes of a line in each database; the time is that of making them, within the database."""
-    for kind in ("PostgreSQL", "SQLite"):
+    for kind in options.databases:
         with database(kind) as url:
             engine = open_engine(url)
             empty = sum(_sizes(engine))

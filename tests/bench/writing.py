@@ -64,7 +64,7 @@ def writes(options: Options) -> Iterator[Figure]:
     """Rows a second, into each database."""
     batches = make_batches(ROWS)
     rows = sum(batch.stored for batch in batches)
-    for kind in ("PostgreSQL", "SQLite"):
+    for kind in options.databases:
         with database(kind) as url:
             runs = tuple(_write_all(url, batches, f"topic-{n}") for n in range(options.runs + 1))
         note = f"{BATCH} rows a transaction; CPU without the server's"
