@@ -12,6 +12,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
 from tests.collecting import Collector, Rows, running, until
+from tests.integration.test_poison import mirrorproof
 from tests.lines import client_line, shipped
 from tests.servers.kafka import KafkaBroker
 
@@ -67,6 +68,13 @@ class Reader:
                     time.sleep(0.1)  # its files are still being deleted
         finally:
             admin.close()
+
+    def replay(self, begin: int) -> tuple[int, str]:
+        """Reads all from an offset on again; the exit status, and what was said."""
+        where = ("--bootstrap-servers", self.kafka.bootstrap, "--database-url", self._url)
+        asked = ("--topic", self.topic, "--partition", "0", "--from-offset", str(begin))
+        status, output, errors = mirrorproof("replay", *asked, *where)
+        return status, output + errors
 
     def clear(self, before: int) -> None:
         """Has the broker forget the records below an offset, as retention does."""
@@ -150,3 +158,26 @@ def test_records_that_expired_after_they_were_read_are_no_loss(reader: Reader) -
         reader.reads(20, collector.log)
         collector.becomes_ready()
         collector.leave()
+
+
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_offsets_that_kafka_has_no_more_are_not_read_again(
+    reader: Reader, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which ones are left is said; those of a topic that was created again are others."""
+    monkeypatch.setenv("MIRRORPROOF_KAFKA__CLIENT", client)
+    reader.produce(10)
+    with reader.running() as collector:
+        reader.reads(10, collector.log)
+        collector.leave()
+    reader.clear(4)
+
+    expired, kept = reader.replay(0), reader.replay(4)
+    reader.create_again()
+    reader.produce(10)
+    other = reader.replay(4)
+
+    assert (expired[0], "begin at --from-offset 4" in expired[1]) == (2, True), expired
+    assert (kept[0], "6 were already" in kept[1]) == (0, True), kept
+    assert (other[0], "was created again since" in other[1]) == (2, True), other
+    assert reader.rows.ask("SELECT count(*) FROM observation") == [(10,)]
