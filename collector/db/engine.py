@@ -8,7 +8,7 @@ to with psycopg 3.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -184,20 +184,34 @@ def reading(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
+_BY_INDEX: Final = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
+}
+
+
 @contextmanager
 def by_index(connection: Connection) -> Iterator[None]:
     """Has PostgreSQL take an index wherever there is one, up to the end of the block.
 
     It does not know how little a BRIN filter of random values lets through, and would rather read
-    all of a table. To be used within a transaction.
+    all of a table, start workers, or hash all of another one for a join of three rows. To be used
+    within a transaction.
     """
     if connection.dialect.name != "postgresql":
         yield
         return
-    connection.exec_driver_sql("SET LOCAL enable_seqscan = off; SET LOCAL jit = off")
+    connection.exec_driver_sql(_set_local(_BY_INDEX))
     yield
     # Not after an error: the settings end with the transaction then.
-    connection.exec_driver_sql("SET LOCAL enable_seqscan = DEFAULT; SET LOCAL jit = DEFAULT")
+    connection.exec_driver_sql(_set_local(dict.fromkeys(_BY_INDEX, "DEFAULT")))
+
+
+def _set_local(settings: Mapping[str, str]) -> str:
+    return "; ".join(f"SET LOCAL {name} = {value}" for name, value in settings.items())
 
 
 @contextmanager

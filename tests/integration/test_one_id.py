@@ -54,6 +54,21 @@ def test_the_partition_being_filled_has_a_filter_of_its_ids(postgres: Engine) ->
     assert len(before) == len(after) == 6
 
 
+def test_no_workers_and_no_other_table_as_a_whole_for_a_few_lines(postgres: Engine) -> None:
+    """Batches are kept for months: a join of three lines that hashes them all becomes slower."""
+    Partitions(postgres).cover(NOW)
+    joined = FIND.replace(" WHERE", " JOIN batch ON batch.id = batch_id WHERE")
+    with writing(postgres) as connection:
+        for name in ("parallel_setup_cost", "parallel_tuple_cost", "min_parallel_index_scan_size"):
+            connection.execute(text(f"SET LOCAL {name} = 0"))
+        with by_index(connection):
+            plan = "\n".join(connection.scalars(text(f"EXPLAIN {joined}")))
+
+    assert "pk_batch on batch" in plan
+    assert "Index Cond: (id = observation.batch_id)" in plan
+    assert "Gather" not in plan
+
+
 def test_partitions_made_after_the_migration_have_the_filter(postgres: Engine) -> None:
     """The parent gets it without those that there are, so that nobody waits."""
     downgrade(postgres, "0016")
