@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 from kafka import KafkaProducer
@@ -27,8 +29,6 @@ pytestmark = pytest.mark.integration
 
 DEADLINE_S = 180.0
 SOON_MS = 3000
-_LONGEST_S = 30.0
-"""So long a rebalance among two members takes, if it ends."""
 
 
 REPOSITORY = Path(__file__).parents[2]
@@ -105,6 +105,36 @@ def owned(seen: list[Polled]) -> set[Partition]:
     return found
 
 
+@contextmanager
+def polled(*sources: KafkaSource | ConfluentSource) -> Iterator[list[list[Polled]]]:
+    """Polls each source on a thread of its own, as processes do; what each brought, so far.
+
+    Two members of kafka-python that one thread polls in turn may rebalance without an end.
+    """
+    stop, seen = Event(), [list[Polled]() for _ in sources]
+
+    def poll(source: KafkaSource | ConfluentSource, found: list[Polled]) -> None:
+        while not stop.is_set():
+            found.append(source.poll(0.1))
+
+    with ThreadPoolExecutor(len(sources)) as pool:
+        polling = [pool.submit(poll, *one) for one in zip(sources, seen, strict=True)]
+        try:
+            yield seen
+        finally:
+            stop.set()
+    for one in polling:
+        one.result()
+
+
+def soon(done: Callable[[], bool], seen: list[list[Polled]]) -> None:
+    """Waits until something is true of what is polled meanwhile."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not done():
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.05)
+
+
 def test_a_group_shares_partitions_and_takes_them_over(group_kafka: KafkaBroker) -> None:
     """A second member gets half; when it leaves, the first one gets all again."""
     topic = group_kafka.create_topic(4)
@@ -115,24 +145,19 @@ def test_a_group_shares_partitions_and_takes_them_over(group_kafka: KafkaBroker)
         until(lambda: len(owned(of_first)) == 4, first, seen=of_first)
 
         second = stack.enter_context(opened(**settings))
-        of_second: list[Polled] = []
-
-        def is_shared() -> bool:
-            of_first.append(first.poll(0.1))
-            return len(owned(of_first)) == len(owned(of_second)) == 2
-
-        until(is_shared, second, seen=of_second)
-        assert not owned(of_first) & owned(of_second)
+        with polled(first, second) as (now, of_second):
+            soon(lambda: len(owned(of_first + now)) == len(owned(of_second)) == 2, [now, of_second])
+            assert not owned(of_first + now) & owned(of_second)
 
         second.close()
+        of_first += now
         until(lambda: len(owned(of_first)) == 4, first, seen=of_first)
 
 
 def test_a_partition_kept_through_a_rebalance_goes_on(group_kafka: KafkaBroker) -> None:
     """Records flow on from partitions that stay, without another `begin`.
 
-    On a slow machine the members may swap what they have in one rebalance more, so that none stays,
-    or kafka-python's two, which are polled in turn here, rebalance without an end.
+    On a slow machine the members may swap what they have in one rebalance more, so that none stays.
     """
     assert any(_flows_on(group_kafka) for _ in range(3))
 
@@ -143,34 +168,26 @@ def _flows_on(broker: KafkaBroker) -> bool:
     settings = {"bootstrap_servers": (broker.bootstrap,), "topics": (topic,), "group": topic}
     with ExitStack() as stack:
         first = stack.enter_context(opened(**settings))
-        of_first: list[Polled] = []
-        until(lambda: len(owned(of_first)) == 2, first, seen=of_first)
-        for partition in owned(of_first):
+        before: list[Polled] = []
+        until(lambda: len(owned(before)) == 2, first, seen=before)
+        for partition in owned(before):
             first.begin(partition, 0)
         second = stack.enter_context(opened(**settings))
-        of_second: list[Polled] = []
+        with polled(first, second) as (of_first, of_second):
+            both = [of_first, of_second]
+            soon(lambda: len(owned(before + of_first)) == len(owned(of_second)) == 1, both)
+            (kept,) = owned(before + of_first)
+            produce(broker, topic, kept.number)
 
-        def is_shared() -> bool:
-            of_first.append(first.poll(0.1))
-            return len(owned(of_first)) == len(owned(of_second)) == 1
+            def has_come() -> bool:
+                return sum(len(one.records.get(kept, [])) for one in of_first) == 3
 
-        until(is_shared, second, seen=of_second)
-        (kept,) = owned(of_first)
-        produce(broker, topic, kept.number)
+            def was_taken() -> bool:
+                """And perhaps given back, which takes another `begin`."""
+                return any(kept in one.revoked for one in of_first)
 
-        def has_come() -> bool:
-            of_second.append(second.poll(0.1))  # both take part in what follows of the rebalance
-            return sum(len(polled.records.get(kept, [])) for polled in of_first) == 3
-
-        def was_taken() -> bool:
-            """And perhaps given back, which takes another `begin`."""
-            return any(kept in polled.revoked for polled in of_first)
-
-        give_up_s = time.monotonic() + _LONGEST_S
-        until(
-            lambda: has_come() or was_taken() or time.monotonic() > give_up_s, first, seen=of_first
-        )
-        return has_come() and not was_taken()
+            soon(lambda: has_come() or was_taken(), both)
+            return has_come() and not was_taken()
 
 
 def committed(broker: KafkaBroker, group: str, partition: Partition) -> int | None:
