@@ -126,7 +126,8 @@ class ClusterServer:
     def write_kubeconfig(self, file: Path) -> None:
         """Writes a file with the token of now."""
         url = f"http://127.0.0.1:{self._server.server_port}"
-        file.write_text(
+        new = file.with_suffix(".new")
+        new.write_text(
             json.dumps(
                 {
                     "apiVersion": "v1",
@@ -138,6 +139,7 @@ class ClusterServer:
                 }
             )
         )
+        new.replace(file)  # at once, as who reads it meanwhile finds a whole one
 
     def put(self, plural: str, found: Object) -> None:
         """Adds or changes an object."""

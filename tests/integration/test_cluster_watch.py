@@ -175,8 +175,11 @@ def test_a_refusal_is_waited_for(cluster: ClusterServer, tmp_path: Path) -> None
         cluster.write_kubeconfig(tmp_path / "kubeconfig")
         following.shows("one")
         cluster.token = "third-token"
-        cluster.write_kubeconfig(tmp_path / "kubeconfig")
+        (tmp_path / "kubeconfig").write_text("")  # and a file that is just being written
         cluster.cut()
+        before = following.failures
+        eventually(lambda: following.failures >= before + 2)
+        cluster.write_kubeconfig(tmp_path / "kubeconfig")
         cluster.put("virtualservices", virtual_service("two"))
         following.shows("one", "two")
         assert following.failures >= 3

@@ -61,6 +61,7 @@ class ApiServer:
     def __init__(self, settings: ClusterSettings) -> None:
         self._settings: Final = settings
         self._client: ApiClient | None = None
+        self._was_known = False
 
     def page(self, kind: Kind, asked: Asked) -> Page:
         """See `Server`.
@@ -150,8 +151,18 @@ class ApiServer:
     def _connected(self) -> ApiClient:
         client = self._client
         if client is None:
-            client = self._client = ApiClient(configuration=_configuration(self._settings))
+            client = self._client = ApiClient(configuration=self._read_configuration())
+            self._was_known = True
         return client
+
+    def _read_configuration(self) -> Configuration:
+        try:
+            return _configuration(self._settings)
+        except UsageError as error:
+            if not self._was_known:
+                raise
+            # Somebody writes the file at this moment.
+            raise Retryable(str(error)) from error
 
 
 class _Lines:
