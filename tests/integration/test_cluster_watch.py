@@ -178,7 +178,7 @@ def test_a_refusal_is_waited_for(cluster: ClusterServer, tmp_path: Path) -> None
         (tmp_path / "kubeconfig").write_text("")  # and a file that is just being written
         cluster.cut()
         before = following.failures
-        eventually(lambda: following.failures >= before + 2)
+        eventually(lambda: following.failures >= before + 4)
         cluster.write_kubeconfig(tmp_path / "kubeconfig")
         cluster.put("virtualservices", virtual_service("two"))
         following.shows("one", "two")

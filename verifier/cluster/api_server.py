@@ -159,9 +159,10 @@ class ApiServer:
         try:
             return _configuration(self._settings)
         except UsageError as error:
-            if not self._was_known:
+            file = self._settings.kubeconfig
+            if not (self._was_known and file and file.exists()):
                 raise
-            # Somebody writes the file at this moment.
+            # Somebody writes it at this moment.
             raise Retryable(str(error)) from error
 
 
