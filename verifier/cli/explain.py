@@ -96,10 +96,10 @@ def explain_command(
 def _explain_stored(
     database_url: str | None, config: Path | None, ids: list[str]
 ) -> list[Explained]:
-    from verifier.settle.lookup import explain_stored
+    from verifier.settle.lookup import explain_all_stored
 
     with existing_database(database_url, config) as engine:
-        return [explain_stored(engine, one) for one in ids]
+        return explain_all_stored(engine, ids)
 
 
 def _explain_files(

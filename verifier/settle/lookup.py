@@ -69,9 +69,14 @@ def explain_stored(engine: Engine, request_id: str) -> Explained:
         engine: The database.
         request_id: As any proxy logged it; the trace reason inside does not matter.
     """
+    return explain_all_stored(engine, [request_id])[0]
+
+
+def explain_all_stored(engine: Engine, request_ids: Sequence[str]) -> list[Explained]:
+    """As `explain_stored`, of each id of a list; policies and pods are read once."""
     with engine.connect() as connection:
         hold_lines(connection)
-        return explain_in(connection, request_id)
+        return [found for _, found in explain_each(connection, request_ids)]
 
 
 def explain_in(connection: Connection, request_id: str) -> Explained:
