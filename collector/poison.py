@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 
@@ -17,6 +19,10 @@ class PoisonLimits(msgspec.Struct, frozen=True):
     row: int = 1_000
     share: float = 0.9
     window: int = 10_000
+
+
+ENDLESS: Final = PoisonLimits(row=1 << 62, share=1.0, window=1 << 62)
+"""For what people read again: it stops nowhere."""
 
 
 class Toll(msgspec.Struct):

@@ -30,6 +30,8 @@ from collector.redact import Redactor
 from collector.settings import Settings
 from collector.sources.protocol import Partition
 
+MOST_REFUSED: Final = 100
+"""Of one write. When the database refuses more rows, the fault is not in single rows."""
 _CHUNK: Final = 500
 """Rows that are packed before they are sent: the server reads them while we pack the next."""
 _REFUSALS: Final = (DataError, IntegrityError, ValueError, OverflowError, struct.error)

@@ -8,7 +8,6 @@ takes the outcome first.
 from __future__ import annotations
 
 from concurrent.futures import Executor, Future
-from typing import Final
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,14 +16,11 @@ from collector.batch import Batch, Seen, Totals, poison_of
 from collector.clock import Clock
 from collector.db import positions
 from collector.db.engine import as_our_error, reading
-from collector.db.writes import Writer
+from collector.db.writes import MOST_REFUSED, Writer
 from collector.errors import Fenced, RowRefused
 from collector.log import get_logger
 from collector.service.ownership import Ownership
 from collector.sources.protocol import Partition, RecordSource
-
-_MOST_REFUSED: Final = 100
-"""Of one write. When the database refuses more rows, the fault is not in single rows."""
 
 
 class Pending:
@@ -188,8 +184,8 @@ class Pending:
         """
         now_us = self._clock.now_us()
         seen = [seen for batch in self._first for seen in batch.seen]
-        refused = self._writer.refused(seen, now_us, _MOST_REFUSED)
-        if 0 < len(refused) <= _MOST_REFUSED:
+        refused = self._writer.refused(seen, now_us, MOST_REFUSED)
+        if 0 < len(refused) <= MOST_REFUSED:
             self._log.error("rows_refused", rows=len(refused), error=refused[0][1])
             self._quarantine(refused, now_us)
             return self._take(self._submit(), source)

@@ -30,7 +30,7 @@ from collector.errors import Fenced, MirrorproofError, RowRefused
 from collector.formats.parse import Parsed
 from collector.hosts import HostTable
 from collector.log import get_logger
-from collector.poison import PoisonLimits
+from collector.poison import ENDLESS
 from collector.records import Identity
 from collector.redact import Redactor
 from collector.service.operator import one_partition
@@ -40,7 +40,6 @@ from collector.sources.protocol import Partition, Record, RecordSource
 
 MOST_RECORDS: Final = 50_000
 """Of one gap: they are read into memory, and written in one transaction."""
-_ENDLESS: Final = PoisonLimits(row=1 << 62, share=1.0, window=1 << 62)
 _FETCH_S: Final = 10.0
 _POLL_S: Final = 0.5
 
@@ -69,8 +68,8 @@ class Replay:
         self._engine = engine
         self._clock = clock
         self._writer = Writer(engine, Redactor(settings.collector.keep_query))
-        self._reader = make_reader(settings.collector, engine, _ENDLESS, self._parse)
-        self._known = make_reader(settings.collector, engine, _ENDLESS, self._parse, self._who)
+        self._reader = make_reader(settings.collector, engine, ENDLESS, self._parse)
+        self._known = make_reader(settings.collector, engine, ENDLESS, self._parse, self._who)
         self._read_line = line_parser(settings.collector).parse
         self._texts: set[bytes] = set()
         self._identity = Identity()

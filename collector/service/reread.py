@@ -19,22 +19,20 @@ from collector.clock import Clock
 from collector.db.engine import reading
 from collector.db.policies import watched_hosts
 from collector.db.reread import cover, read_before, settle_entries, stored_spots, waiting_in
-from collector.db.writes import make_writer
+from collector.db.writes import MOST_REFUSED, make_writer
 from collector.errors import DatabaseAway, Fenced, Retryable, RowRefused, UsageError
 from collector.hosts import HostTable
 from collector.log import get_logger
-from collector.poison import PoisonLimits
+from collector.poison import ENDLESS
 from collector.reread import Change, Found, Spot, Waiting, change_of, read_again
 from collector.service.operator import one_partition
 from collector.settings import Settings
 from collector.settings.reader import make_reader
 from collector.sources.protocol import Partition, Record, RecordSource
 
-_ENDLESS: Final = PoisonLimits(row=1 << 62, share=1.0, window=1 << 62)
 _POLL_S: Final = 0.5
 _SILENT_S: Final = 30.0
 _TRIES: Final = 5
-_MOST_REFUSED: Final = 100
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -103,7 +101,7 @@ class Rereader:
         self._clock = clock
         self._dry_run = dry_run
         self._writer = make_writer(settings, engine)
-        self._reader = make_reader(settings.collector, engine, _ENDLESS)
+        self._reader = make_reader(settings.collector, engine, ENDLESS)
         with reading(engine) as connection:
             found = watched_hosts(connection, clock.now_us())
         self._watch = Watch(HostTable(found.hosts), found.policy_version_id)
@@ -222,8 +220,8 @@ class Rereader:
 
     def _refused(self, found: Found, why: str) -> dict[Spot, str]:
         """Lines that the database does not take."""
-        bad = self._writer.refused(found.seen, self._clock.now_us(), _MOST_REFUSED)
-        if not bad or len(bad) > _MOST_REFUSED:
+        bad = self._writer.refused(found.seen, self._clock.now_us(), MOST_REFUSED)
+        if not bad or len(bad) > MOST_REFUSED:
             raise DatabaseAway(f"the database takes no lines: {why}")
         self._log.warning("rows_refused", rows=len(bad), error=why)
         return {(seen.offset, seen.item): reason for seen, reason in bad}

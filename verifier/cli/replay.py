@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
@@ -20,6 +18,7 @@ from verifier.cli.collect import (
     stop_on_signals,
 )
 from verifier.cli.database import existing
+from verifier.cli.progress import progress
 from verifier.cli.quarantine_options import KafkaOption
 from verifier.cli.replay_offsets import INTERRUPTED, Offsets, replay_offsets
 from verifier.times import iso_time
@@ -58,7 +57,6 @@ Exit status: 0 done, 2 wrong usage, Kafka or database, 130 interrupted.
   mirrorproof replay --topic istio-access-logs --partition 3 --from-offset 81200 --to-offset 90000
 """
 _LOOK_AGAIN_S: Final = 1.0
-_TELL_EVERY_S: Final = 5.0
 
 
 def register(app: typer.Typer) -> None:
@@ -114,7 +112,8 @@ def replay_command(
     if since is None:
         raise UsageError("say --since, or --topic, --partition and --from-offset")
     with existing(settings) as engine:
-        _settle(settings, engine, names, (since, until), stop, as_json=as_json)
+        span_at = partial(_span, since, until)
+        _settle(settings, engine, names, span_at, stop, as_json=as_json)
 
 
 def _read_again(settings: Settings, asked: Offsets, stop: Event) -> None:
@@ -122,23 +121,22 @@ def _read_again(settings: Settings, asked: Offsets, stop: Event) -> None:
     with existing(settings) as engine:
         span = replay_offsets(settings, engine, asked, stop)
         if span is not None:
-            edges = iso_time(span.start_us), iso_time(span.end_us)
-            _settle(settings, engine, [], edges, stop, as_json=asked.as_json)
+            _settle(settings, engine, [], lambda _: span, stop, as_json=asked.as_json)
 
 
 def _settle(
     settings: Settings,
     engine: Engine,
     names: list[str],
-    edges: tuple[str, str | None],
+    span_at: Callable[[int], Span],
     stop: Event,
     *,
     as_json: bool,
 ) -> None:
-    """Settles a range again, and prints what changed."""
+    """Settles a range again, by the database's time, and prints what changed."""
     from verifier import app
 
-    begun_us, span, queued = _begin(engine, names, *edges)
+    begun_us, span, queued = _begin(engine, names, span_at)
     verifier = app.build(settings, engine)
     try:
         left = _drain(engine, verifier, Asked(names, span, queued), stop)
@@ -164,20 +162,26 @@ class Asked(NamedTuple):
     windows: int
 
 
+def _span(since: str, until: str | None, now_us: int) -> Span:
+    """What the options mean at a time. Raises UsageError."""
+    from verifier.settle.windows import Span
+    from verifier.times import read_moment
+
+    until_us = now_us if until is None else read_moment("--until", until, now_us)
+    return Span(read_moment("--since", since, now_us), until_us)
+
+
 def _begin(
-    engine: Engine, policies: list[str], since: str, until: str | None
+    engine: Engine, policies: list[str], span_at: Callable[[int], Span]
 ) -> tuple[int, Span, int]:
     """Queues the windows; returns the database's time, the span, and how many windows."""
     from collector.db.engine import writing
     from verifier.settle.lease import database_now_us
     from verifier.settle.replay import enqueue_range
-    from verifier.settle.windows import Span
-    from verifier.times import read_moment
 
     with writing(engine) as connection:
         now_us = database_now_us(connection)
-        until_us = now_us if until is None else read_moment("--until", until, now_us)
-        span = Span(read_moment("--since", since, now_us), until_us)
+        span = span_at(now_us)
         queued = enqueue_range(connection, policies, span)
     return now_us, span, queued
 
@@ -191,45 +195,15 @@ def _drain(engine: Engine, verifier: Verifier, asked: Asked, stop: Event) -> int
     from collector.db.engine import reading
     from verifier.settle.replay import waiting
 
-    with _progress(asked.windows) as show:
+    with progress(asked.windows, "windows", "settling again", "settled again") as show:
         while True:
             with reading(engine) as connection:
                 left = waiting(connection, asked.policies, asked.span)
-            show(left)
+            show(max(0, asked.windows - left))
             if not left or stop.is_set():
                 return left
             if verifier.turn() is None:
                 stop.wait(_LOOK_AGAIN_S)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error when it is a terminal, else a line now and then."""
-    if not sys.stderr.isatty():
-        yield _Lines(total, time.monotonic).show
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("settling again", total=total)
-        yield lambda left: bar.update(task, completed=max(0, total - left))
-
-
-class _Lines:
-    """Progress for logs: at most a line every few seconds, and none of what is done at once."""
-
-    def __init__(self, total: int, now_s: Callable[[], float]) -> None:
-        self._total = total
-        self._now_s = now_s
-        self._told_s = now_s()
-
-    def show(self, left: int) -> None:
-        """Says how far it is, when it is time."""
-        if left and self._now_s() - self._told_s >= _TELL_EVERY_S:
-            self._told_s = self._now_s()
-            done = max(0, self._total - left)
-            typer.echo(f"{done} of {self._total} windows settled again", err=True)
 
 
 def _print_changes(

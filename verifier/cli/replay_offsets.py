@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 import typer
 
+from verifier.cli.progress import progress
 from verifier.times import iso_time
 
 if TYPE_CHECKING:
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
     from verifier.settle.windows import Span
 
 INTERRUPTED: Final = 130
-_TELL_EVERY_S: Final = 5.0
 _BEFORE_US: Final = 120_000_000
 """Requests that started so long before a record may be in doubt for want of it."""
 
@@ -62,8 +58,8 @@ def replay_offsets(settings: Settings, engine: Engine, asked: Offsets, stop: Eve
             end, _ = read_before(connection, where)
     wanted = Range(where, asked.from_offset, end)
     rereader = Rereader(settings, engine, SystemClock(), dry_run=asked.dry_run)
-    with _progress(wanted) as show:
-        done, reached = rereader.read(wanted, show, stop)
+    with progress(end - wanted.begin, "offsets", "reading again", "read again") as show:
+        done, reached = rereader.read(wanted, lambda at: show(at - wanted.begin), stop)
     _tell(wanted, done, reached, asked)
     if reached < end:
         typer.echo(f"interrupted at offset {reached}; run it again, nothing is doubled", err=True)
@@ -96,25 +92,3 @@ def _tell(wanted: Range, done: Reread, reached: int, asked: Offsets) -> None:
         f"{done.stored} {would}stored, {done.repeated} were already, {done.ignored} ignored, "
         f"{done.unreadable} unreadable; {done.filled} records of gaps {would}filled"
     )
-
-
-@contextmanager
-def _progress(wanted: Range) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error when it is a terminal, else a line now and then."""
-    total, told_s = wanted.end - wanted.begin, time.monotonic()
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("reading again", total=total)
-            yield lambda at: bar.update(task, completed=at - wanted.begin)
-        return
-
-    def show(at: int) -> None:
-        nonlocal told_s
-        if at < wanted.end and time.monotonic() - told_s >= _TELL_EVERY_S:
-            told_s = time.monotonic()
-            typer.echo(f"{at - wanted.begin} of {total} offsets read again", err=True)
-
-    yield show
