@@ -10,7 +10,7 @@ _SWITCH_S: Final = 0.02
 """How long a thread that reads or packs may go on while another one waits for the interpreter.
 
 At Python's 5 ms the threads of reading, writing and the Kafka client interrupt each other so often
-that it costs a fifth of the processor time. Probes and metrics may wait as long, which is nothing.
+that it costs processor time. Probes and metrics may wait as long, which is nothing.
 """
 _YOUNG: Final = 50_000
 """New containers until the youngest are looked through; lines form no cycles, but are many."""
