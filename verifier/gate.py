@@ -93,6 +93,7 @@ def to_json(connection: Connection, found: Totals, ruling: Ruling, limit: int) -
         "windows": found.windows,
         "primary": {"requests": found.requests, "requests_high": found.requests_high},
         "verdicts": found.verdicts,
+        "log_loss": found.log_loss,
         "percentage": msgspec.to_builtins(share),
         "drift": _drift_json(drift_of(connection, found.policy)),
         "divergence": {"status": found.status_differs, "pairs": found.paired},

@@ -402,6 +402,21 @@ def test_totals_add_the_latest_revisions_up(world: World) -> None:
     assert [(w.start_us, w.revision) for w in listed] == [(NOW, 1), (NOW + 10 * SECOND, 2)]
 
 
+def test_a_range_says_what_log_loss_explains_where_no_window_could(world: World) -> None:
+    """One window lost a copy's line, the next a line of v2: only together they tell of loss."""
+    world.write([*request(1, NOW)[:2], *request(2, NOW + 1 * SECOND)])
+    lost = request(3, NOW + 12 * SECOND)
+    world.write([lost[0], lost[2], *request(4, NOW + 13 * SECOND)])
+    world.settle_all()
+
+    with reading(world.engine) as connection:
+        found = totals(connection, POLICY.name)
+
+    assert (found.control, found.control_lost, found.log_loss) == (4, 1, 1)
+    assert (found.verdicts["missing"], found.verdicts["unverifiable"]) == (0, 1)
+    assert (found.statement, found.reason) == ("not_proven", "1 unverifiable (1 by log loss)")
+
+
 def test_lines_of_an_id_come_with_pod_and_place(world: World) -> None:
     """Every line of a request, in order of time."""
     world.write(request(1, NOW))

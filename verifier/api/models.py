@@ -82,6 +82,10 @@ class StatementAnswer(BaseModel):
     status_differs: int = Field(description="Pairs whose status differs")
     control: int = Field(description="Requests that a sender saw answered")
     control_lost: int = Field(description="Those without a line of the primary: lost logs")
+    log_loss: int = Field(
+        description="Of the unverifiable: explained by lost logs; the control group of the whole"
+        " range tells, so that findings of its windows may call them missing"
+    )
     unsettled: list[Unsettled]
     too_late: int = Field(description="Lines that came when others of their window were dropped")
 

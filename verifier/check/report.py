@@ -58,9 +58,7 @@ def _result(
     percentage = judge_percentage(copied, owed, declared)
     if not policy.mirrors:
         return PolicyResult(policy, tally, endpoints, percentage, NO_MIRROR, judged)
-    ruling = rule(
-        tally.counts, tally.requests, tally.requests_high, percentage, policy.rules.tolerance
-    )
+    ruling = rule(tally, percentage, policy.rules.tolerance)
     return PolicyResult(policy, tally, endpoints, percentage, ruling, judged)
 
 

@@ -85,10 +85,12 @@ def settle_log_loss(tally: Tally, seconds: int | None = None) -> None:
     if explained:
         tally.move(Verdict.MISSING, Verdict.UNVERIFIABLE, explained)
         _doubt_first(tally, Verdict.MISSING, explained, Reason.LOG_LOSS)
+        tally.log_loss += explained
     orphans = tally.counts.get(Verdict.ORPHAN, 0)
     if tally.control_lost and orphans:
         tally.move(Verdict.ORPHAN, Verdict.UNVERIFIABLE, orphans)
         _doubt_first(tally, Verdict.ORPHAN, orphans, Reason.LOG_LOSS)
+        tally.log_loss += orphans
 
 
 def _doubt_first(tally: Tally, verdict: Verdict, count: int, reason: Reason) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from verifier.pairing.lines import Verdict
 from verifier.pairing.percentage import Percentage
+from verifier.pairing.tally import Tally
 
 MAX_AMBIGUOUS_SHARE: Final = 0.01
 """Above this share of ambiguous requests nothing is proven: they could hide a loss."""
@@ -34,29 +35,21 @@ class Ruling(msgspec.Struct, frozen=True):
     reason: str
 
 
-def rule(
-    counts: Mapping[Verdict, int],
-    requests: int,
-    requests_high: int,
-    percentage: Percentage,
-    tolerance: float = 0.0,
-) -> Ruling:
-    """States what the counts of a range amount to.
+def rule(tally: Tally, percentage: Percentage, tolerance: float = 0.0) -> Ruling:
+    """States what was judged of a range amounts to.
 
     Args:
-        counts: How many of each verdict; absent ones are 0.
-        requests: Live requests on the route, of any verdict.
-        requests_high: The most requests that the lines allow.
+        tally: Of the whole range, log loss taken off.
         percentage: The percentage test of the same range.
         tolerance: Accepted share of missing copies, 0 to 1.
     """
-    violations = _violations(counts, percentage, tolerance)
+    violations = _violations(tally.counts, percentage, tolerance)
     if violations:
         return Ruling(Statement.VIOLATED, ", ".join(violations))
-    doubts = _doubts(counts, requests, requests_high)
+    doubts = _doubts(tally)
     if doubts:
         return Ruling(Statement.NOT_PROVEN, ", ".join(doubts))
-    return Ruling(Statement.PROVEN, _proof(counts))
+    return Ruling(Statement.PROVEN, _proof(tally.counts))
 
 
 def _violations(
@@ -75,14 +68,17 @@ def _violations(
     return found
 
 
-def _doubts(counts: Mapping[Verdict, int], requests: int, requests_high: int) -> list[str]:
+def _doubts(tally: Tally) -> list[str]:
     """What keeps a range without violation from being proven."""
+    counts, requests, requests_high = tally.counts, tally.requests, tally.requests_high
     verified = counts.get(Verdict.MATCHED, 0) + counts.get(Verdict.UNSAMPLED, 0)
-    found = [
-        f"{number} {verdict}"
-        for verdict in (Verdict.PENDING, Verdict.UNVERIFIABLE)
-        if (number := counts.get(verdict, 0))
-    ]
+    found = []
+    if pending := counts.get(Verdict.PENDING, 0):
+        found.append(f"{pending} pending")
+    if unverifiable := counts.get(Verdict.UNVERIFIABLE, 0):
+        # No finding may say so: a window's own control group may have lost nothing.
+        lost = f" ({tally.log_loss} by log loss)" if tally.log_loss else ""
+        found.append(f"{unverifiable} unverifiable{lost}")
     ambiguous = counts.get(Verdict.AMBIGUOUS, 0)
     if ambiguous > MAX_AMBIGUOUS_SHARE * (requests + ambiguous):
         found.append(f"{ambiguous} ambiguous")

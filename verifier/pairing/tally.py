@@ -22,6 +22,7 @@ class Tally(msgspec.Struct):
         failures: Seconds in which copies without any request started, and how many did.
         failing_tenths: The same, in tenths of seconds, without how many.
         markers: By what how many arrivals were told to be copies.
+        log_loss: Of the unverifiable, how many lost log lines explain; set once all is added up.
     """
 
     limit: int
@@ -38,6 +39,7 @@ class Tally(msgspec.Struct):
     failures: dict[int, int] = {}
     failing_tenths: set[int] = set()
     markers: dict[Marker, int] = {}
+    log_loss: int = 0
 
     def add(self, judged: Judgement) -> None:
         """Adds one episode's judgement."""

@@ -63,6 +63,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
         since_us: Start of the first of them; None: there is none.
         until_us: End of the last of them.
         settled_to_us: Up to when the policy is settled; None: not at all.
+        log_loss: Of the unverifiable, how many lines lost in shipping explain. The control group
+            of the range tells: windows, with groups of their own, may call them missing.
         unsettled: Stretches of the range whose lines were dropped before they were settled, as
             pairs of start and end; with any of them nothing is proven.
         too_late: Lines that came when others of their window were dropped already, ever.
@@ -83,6 +85,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     status_differs: int
     control: int
     control_lost: int
+    log_loss: int
     unsettled: list[tuple[int, int]]
     too_late: int
 
@@ -144,7 +147,7 @@ def totals(
     number = dict(zip(names, (int(value) for value in row[: len(names)]), strict=True))
     first_us, last_us, windows = row[len(names) :]
     length_us = 0 if first_us is None else last_us - first_us
-    result = rule_on(_policy(connection, policy), _tally(number), length_us=length_us)
+    result = rule_on(_policy(connection, policy), tally := _tally(number), length_us=length_us)
     unsettled = unsettled_spans(connection, policy, since_us, until_us)
     ruling = with_gaps(result.ruling, unsettled)
     c = settled_policy.c
@@ -161,6 +164,7 @@ def totals(
         percentage=result.percentage,
         unsettled=unsettled,
         too_late=too_late or 0,
+        log_loss=tally.log_loss,
         **{name: number[name] for name in _NUMBERS},
     )
 

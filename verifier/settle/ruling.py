@@ -71,6 +71,5 @@ def rule_on(
     percentage = judge_percentage(copied, owed, declared, error, doubtful=doubtful)
     ruling = _NO_MIRROR
     if policy.mirrors:
-        range_of = (tally.requests, tally.requests_high)
-        ruling = rule(tally.counts, *range_of, percentage, policy.rules.tolerance)
+        ruling = rule(tally, percentage, policy.rules.tolerance)
     return Result(missing - verdicts[Verdict.MISSING], verdicts, percentage, ruling)

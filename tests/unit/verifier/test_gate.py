@@ -21,7 +21,7 @@ def settled(statement: str, reason: str, *, to_us: int | None = 100, requests: i
         policy="weather/forecast", windows=1, since_us=0, until_us=100, settled_to_us=to_us,
         requests=requests, requests_high=requests, verdicts=dict.fromkeys(Verdict, 0),
         statement=statement, reason=reason, percentage=Percentage(100, 100, 99, 100, True),
-        paired=0, status_differs=0, control=0, control_lost=0, unsettled=[], too_late=0,
+        paired=0, status_differs=0, control=0, control_lost=0, log_loss=0, unsettled=[], too_late=0,
     )  # fmt: skip
 
 

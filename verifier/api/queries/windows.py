@@ -51,6 +51,7 @@ def statement(
         status_differs=found.status_differs,
         control=found.control,
         control_lost=found.control_lost,
+        log_loss=found.log_loss,
         unsettled=[Unsettled(since=iso_time(a), until=iso_time(b)) for a, b in found.unsettled],
         too_late=found.too_late,
     )
