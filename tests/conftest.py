@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 import tests.examples  # noqa: F401 - before any test module makes settings of its own
 from collector.db.engine import open_engine
 from collector.db.migrate import upgrade
-from tests.databases import Databases, share_statements
+from tests.databases import Databases, connections, share_statements
 from tests.servers.choice import describe, start_kafka, start_postgres
 from tests.servers.kafka import KafkaBroker, MutualTls, Scram, Tls
 
@@ -59,6 +59,26 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def _skips_forbidden(config: pytest.Config) -> bool:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     return bool(os.environ.get(_NO_SKIPS) and reporter and reporter.stats.get("skipped"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _module_closes_its_connections(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Those of fixtures that a whole module shares."""
+    yield from _closing(request)
+
+
+@pytest.fixture(autouse=True)
+def _test_closes_its_connections(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test closes the connections to databases that it opened, unless it failed before."""
+    yield from _closing(request)
+
+
+def _closing(request: pytest.FixtureRequest) -> Iterator[None]:
+    made, failed = connections.made(), request.session.testsfailed
+    yield
+    left = connections.close(made)
+    if left and request.session.testsfailed == failed:
+        pytest.fail(f"connections are left open, which were opened at {', '.join(left)}")
 
 
 @pytest.fixture(scope="session")

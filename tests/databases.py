@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
+import sys
 import uuid
 from collections.abc import Iterator
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Final, Self
 
 import psycopg
 from sqlalchemy import URL, Dialect, Engine, create_engine, event
 from sqlalchemy.util import LRUCache
 
 from collector.db import engine as opening
+from collector.db.engine import writing
 
 _CACHED_STATEMENTS = 5_000
+_ROOT: Final = f"{Path(__file__).parents[1]}/"
+_NOT_OURS: Final = (f"{_ROOT}.venv/", f"{_ROOT}collector/db/engine.py")
 _known: dict[str, tuple[Dialect, LRUCache[Any, Any]]] = {}
 
 
@@ -45,6 +51,19 @@ class Databases:
             self._connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def refuse(engine: Engine, code: int) -> None:
+    """Has a database take no lines with this response code from now on."""
+    with writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            check = f"ALTER TABLE observation ADD CONSTRAINT picky CHECK (code <> {code})"
+            connection.exec_driver_sql(check)
+        else:
+            connection.exec_driver_sql(
+                f"CREATE TRIGGER picky BEFORE INSERT ON observation WHEN NEW.code = {code} "
+                "BEGIN SELECT RAISE(ABORT, 'picky'); END"
+            )
+
+
 def share_statements() -> None:
     """Has all engines of this process that the product opens compile each statement once.
 
@@ -55,6 +74,7 @@ def share_statements() -> None:
 
 def _create_engine(url: URL, **options: Any) -> Engine:
     engine = create_engine(url, **options)
+    connections.watch(engine)
     if engine.driver not in _known:
         # Only what has connected once knows what its server can.
         event.listen(engine, "connect", lambda *_: _remember(engine), once=True)
@@ -66,3 +86,68 @@ def _create_engine(url: URL, **options: Any) -> Engine:
 
 def _remember(engine: Engine) -> None:
     _known.setdefault(engine.driver, (engine.dialect, LRUCache(_CACHED_STATEMENTS)))
+
+
+class OpenConnections:
+    """The connections that engines of this process opened and did not close, and where.
+
+    An engine that nobody disposes of keeps its connections until the garbage collector finds them,
+    in some later test. So does one that is disposed of while a thread still uses a connection.
+    """
+
+    def __init__(self) -> None:
+        self._engines = 0
+        self._open: dict[int, tuple[Any, int, str]] = {}
+
+    def watch(self, engine: Engine) -> None:
+        """From now on, also after the engine is disposed of."""
+        self._engines += 1
+        number = self._engines
+
+        def opened(connection: Any, _record: object) -> None:
+            self._open[id(connection)] = connection, number, _place()
+
+        event.listen(engine, "connect", opened)
+        event.listen(engine, "close", lambda connection, _: self._open.pop(id(connection), None))
+
+    def made(self) -> int:
+        """How many engines there were so far."""
+        return self._engines
+
+    def close(self, since: int) -> list[str]:
+        """Closes what is left of the engines made since then: no later test has to do with it.
+
+        Returns:
+            The lines that had it opened.
+        """
+        left = [key for key, (_, number, _) in list(self._open.items()) if number > since]
+        places = set()
+        for connection, _, place in map(self._open.pop, left):
+            if _is_open(connection):
+                places.add(place)
+                with contextlib.suppress(sqlite3.Error):  # of a thread that is not ours
+                    connection.close()
+        return sorted(places)
+
+
+def _is_open(connection: Any) -> bool:
+    if not isinstance(connection, sqlite3.Connection):
+        return not connection.closed
+    try:
+        return connection.total_changes >= 0
+    except sqlite3.ProgrammingError:
+        return False
+
+
+def _place() -> str:
+    """The line of ours that has an engine connect."""
+    frame = sys._getframe(1)
+    while frame := frame.f_back:
+        name = frame.f_code.co_filename
+        if name.startswith(_ROOT) and not name.startswith(_NOT_OURS):
+            return f"{name.removeprefix(_ROOT)}:{frame.f_lineno}"
+    return "an unknown place"
+
+
+connections: Final = OpenConnections()
+"""Of this process."""

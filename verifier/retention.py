@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Column, Connection, Engine, and_, func, select, update
 
 from collector.clock import Clock, SystemClock
-from collector.db.engine import open_engine
+from collector.db.engine import disposing, open_engine
 from collector.db.kept import note
 from collector.db.retention import Aging, collectors_tables
 from collector.db.tables import policy_version
@@ -48,9 +48,8 @@ def start(settings: Settings, stop: Event) -> None:
     """Keeps the database in order in a thread beside a collector, until `stop` is set."""
 
     def run() -> None:
-        engine = open_engine(settings.database.address())
-        maintenance(settings, engine, SystemClock()).run(stop)
-        engine.dispose()
+        with disposing(open_engine(settings.database.address())) as engine:
+            maintenance(settings, engine, SystemClock()).run(stop)
 
     Thread(target=run, name="maintenance", daemon=True).start()
 

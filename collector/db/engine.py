@@ -98,16 +98,17 @@ def _open_sqlite(url: URL) -> Engine:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # We begin transactions ourselves: the driver's implicit BEGIN is never IMMEDIATE.
     connection.isolation_level = None
-    for pragma in (
-        f"busy_timeout = {_BUSY_TIMEOUT_MS}",
-        "journal_mode = WAL",
-        # Power loss may undo the last transactions, whole ones: rows and position together.
-        "synchronous = NORMAL",
-        "cache_size = -65536",
-        "temp_store = MEMORY",
-        "journal_size_limit = 67108864",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    with _closing_on_error(connection):
+        for pragma in (
+            f"busy_timeout = {_BUSY_TIMEOUT_MS}",
+            "journal_mode = WAL",
+            # Power loss may undo the last transactions, whole ones: rows and position together.
+            "synchronous = NORMAL",
+            "cache_size = -65536",
+            "temp_store = MEMORY",
+            "journal_size_limit = 67108864",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -158,9 +159,39 @@ def _limit_waiting(raw: Any, limit: str) -> None:
         "tcp_keepalives_interval": "5",
         "tcp_keepalives_count": "3",
     }
-    for name, value in limits.items():
-        raw.execute("SELECT set_config(%s, %s, false)", (name, value))
-    raw.commit()
+    with _closing_on_error(raw):
+        for name, value in limits.items():
+            raw.execute("SELECT set_config(%s, %s, false)", (name, value))
+        raw.commit()
+
+
+@contextmanager
+def _closing_on_error(raw: Any) -> Iterator[None]:
+    """A connection that is not in a pool yet is closed by nobody else."""
+    try:
+        yield
+    except BaseException:
+        raw.close()
+        raise
+
+
+@contextmanager
+def disposing(engine: Engine) -> Iterator[Engine]:
+    """Closes the connections of an engine at the end of the block, also after an error."""
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def disposing_on_error(engine: Engine) -> Iterator[Engine]:
+    """The same after an error only: else the engine is somebody's who goes on with it."""
+    try:
+        yield engine
+    except BaseException:
+        engine.dispose()
+        raise
 
 
 @contextmanager

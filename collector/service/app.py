@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from collector import metrics
 from collector.clock import Clock, SystemClock
-from collector.db.engine import check_connection, open_engine, reading
+from collector.db.engine import check_connection, disposing_on_error, open_engine, reading
 from collector.db.interrupt import Interrupter
 from collector.db.migrate import current_revision, require_schema, upgrade
 from collector.db.policies import watched_hosts
@@ -71,12 +71,13 @@ def open_database(settings: Settings, *, patience_s: float | None = None) -> Eng
     """
     url, pool_size = settings.database.address(), settings.database.pool_size
     engine = open_engine(url, pool_size=pool_size, patience_s=patience_s)
-    check_connection(engine)
-    if engine.dialect.name == "sqlite":
-        upgrade(engine)  # nobody else runs on it: there is no old replica to mind
-    if require_schema(engine):
-        # While replicas are upgraded one by one, or after an upgrade was rolled back.
-        get_logger(component="app").warning("schema_newer", revision=current_revision(engine))
+    with disposing_on_error(engine):
+        check_connection(engine)
+        if engine.dialect.name == "sqlite":
+            upgrade(engine)  # nobody else runs on it: there is no old replica to mind
+        if require_schema(engine):
+            # While replicas are upgraded one by one, or after an upgrade was rolled back.
+            get_logger(component="app").warning("schema_newer", revision=current_revision(engine))
     return engine
 
 
@@ -168,8 +169,15 @@ class CollectorApp:
             get_logger().error("out_of_memory", effect="the process ends, to be started again")
             os._exit(_EXIT_MEMORY)
         finally:
-            self._aside.shutdown()
-            self._engine.dispose()
+            self.close()
+
+    def close(self) -> None:
+        """Ends what writes, then closes the connections; `run` does it by itself.
+
+        In this order: a connection that is in use is not closed with its engine.
+        """
+        self._aside.shutdown()
+        self._engine.dispose()
 
 
 class FileCollectorApp(CollectorApp):
@@ -244,9 +252,9 @@ def build_from_files(
     clock = clock or SystemClock()
     source = FileSource(paths, on_end=stop.set)
     engine = open_database(settings)
-    with reading(engine) as connection:
-        watched = watched_hosts(connection, clock.now_us())
-    if not watched.hosts:
-        engine.dispose()
-        raise UsageError("no policy is recorded: give --policy FILE")
+    with disposing_on_error(engine):
+        with reading(engine) as connection:
+            watched = watched_hosts(connection, clock.now_us())
+        if not watched.hosts:
+            raise UsageError("no policy is recorded: give --policy FILE")
     return FileCollectorApp(settings, engine, source, clock)

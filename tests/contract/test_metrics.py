@@ -125,6 +125,7 @@ def test_a_collector_tells_what_it_read_and_how_far_it_is_behind(engine: Engine)
         clock.advance(6.0)
     with serving(collector.health, "127.0.0.1:0", process) as port:
         status, kind, text = ask(port, "/metrics")
+    collector.close()
 
     found = parsed(text)
     assert (status, kind) == (200, "text/plain; version=0.0.4; charset=utf-8")
@@ -155,6 +156,7 @@ def test_the_age_of_a_lag_is_that_of_the_last_record_read(engine: Engine) -> Non
     parts.lag.lag = {where: 5}
 
     found = parsed(process.answer("")[0].decode())
+    collector.close()
 
     assert read_us == clock.now_us() - 90_000_000
     assert found.value("consumer_lag_records", topic="logs", partition="0") == 5

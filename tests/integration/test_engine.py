@@ -8,7 +8,7 @@ from threading import Thread
 import pytest
 from sqlalchemy import make_url, text
 
-from collector.db.engine import check_connection, open_engine, reading, writing
+from collector.db.engine import check_connection, disposing, open_engine, reading, writing
 from collector.errors import DatabaseAway, MirrorproofError, UsageError
 
 pytestmark = pytest.mark.integration
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.integration
 
 def said(url: str) -> MirrorproofError:
     """The error of a database that cannot be used."""
-    with pytest.raises(MirrorproofError) as caught:
-        check_connection(open_engine(url))
+    with pytest.raises(MirrorproofError) as caught, disposing(open_engine(url)) as engine:
+        check_connection(engine)
     return caught.value
 
 

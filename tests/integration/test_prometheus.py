@@ -86,7 +86,7 @@ def test_every_rule_and_panel_is_answered(migrated_sqlite_url: str) -> None:
             empty = [one for one in asked if not server.query(one) and _CLUSTER not in one]
             server.wait(lambda: all(one["health"] == "ok" for one in server.rules()))
             firing = {one["name"] for one in server.rules() if one["state"] == "firing"}
-    engine.dispose()
+    collector.close()
 
     assert empty == []
     assert "MirrorproofIncident" in firing

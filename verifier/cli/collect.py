@@ -168,6 +168,7 @@ def collect(
 ) -> None:
     """Runs the command."""
     from collector.clock import SystemClock
+    from collector.db.engine import disposing
     from collector.service import app
     from collector.service.interpreter import favour_throughput
 
@@ -178,9 +179,8 @@ def collect(
     settings = load_settings(config, overrides)
     stop = stop_on_signals()
     if policy:
-        engine = app.await_database(settings, SystemClock(), stop)
-        record_policies(engine, policy, SystemClock().now_us())
-        engine.dispose()
+        with disposing(app.await_database(settings, SystemClock(), stop)) as engine:
+            record_policies(engine, policy, SystemClock().now_us())
     if from_:
         return _collect_files(settings, from_, stop)
     return _collect_records(settings, policy, stop)
@@ -188,15 +188,15 @@ def collect(
 
 def migrate(database_url: DatabaseOption = None, config: ConfigOption = None) -> None:
     """Runs the command."""
-    from collector.db.engine import check_connection, describe, open_engine
+    from collector.db.engine import check_connection, describe, disposing, open_engine
     from collector.db.migrate import is_newer, upgrade
 
     settings = load_settings(config, {"database": database_override(database_url)})
-    engine = open_engine(settings.database.address())
-    check_connection(engine)
-    revision = upgrade(engine)
-    newer = ", newer than this program, which works on it" if is_newer(engine, revision) else ""
-    typer.echo(f"{describe(engine.url)} is at {revision}{newer}")
+    with disposing(open_engine(settings.database.address())) as engine:
+        check_connection(engine)
+        revision = upgrade(engine)
+        newer = ", newer than this program, which works on it" if is_newer(engine, revision) else ""
+        typer.echo(f"{describe(engine.url)} is at {revision}{newer}")
 
 
 def register(app: typer.Typer) -> None:

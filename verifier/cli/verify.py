@@ -133,18 +133,17 @@ def prepared_database(
 ) -> Engine:
     """The database, migrated where that may be done, with the policies recorded."""
     from collector.clock import SystemClock
-    from collector.db.engine import check_connection, open_engine
+    from collector.db.engine import check_connection, disposing, disposing_on_error, open_engine
     from collector.db.migrate import upgrade
     from collector.service.app import open_database
 
     if migrate:
-        engine = open_engine(settings.database.address())
-        check_connection(engine)
-        upgrade(engine)
-        engine.dispose()
-    engine = open_database(settings)
-    if policy:
-        record_policies(engine, policy, SystemClock().now_us())
+        with disposing(open_engine(settings.database.address())) as engine:
+            check_connection(engine)
+            upgrade(engine)
+    with disposing_on_error(open_database(settings)) as engine:
+        if policy:
+            record_policies(engine, policy, SystemClock().now_us())
     return engine
 
 

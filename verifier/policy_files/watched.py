@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from collector.clock import Clock, SystemClock
-from collector.db.engine import as_our_error, open_engine, writing
+from collector.db.engine import as_our_error, disposing, open_engine, writing
 from collector.errors import MirrorproofError, UsageError
 from collector.log import Throttle, get_logger
 from collector.settings import Settings
@@ -117,10 +117,9 @@ def start(
     """Watches policy files in a thread of its own, until `stop` is set."""
 
     def run() -> None:
-        engine = open_engine(settings.database.address())
-        files = PolicyFiles(engine, paths, SystemClock(), tell)
-        files.run(stop, settings.collector.policy_refresh_s)
-        engine.dispose()
+        with disposing(open_engine(settings.database.address())) as engine:
+            files = PolicyFiles(engine, paths, SystemClock(), tell)
+            files.run(stop, settings.collector.policy_refresh_s)
 
     Thread(target=run, name="policies", daemon=True).start()
 
