@@ -57,12 +57,27 @@ def poison_of(
 
 
 class Seen(msgspec.Struct, gc=False):
-    """An observation, where it was read, and its line, should the database refuse it."""
+    """An observation, where it was read, and its line, should the database refuse it.
+
+    Attributes:
+        offset: Of its record.
+        item: Position within the record, from 0.
+        observation: What is stored.
+        text: The whole line.
+        record_us: The record's time, µs since the epoch.
+    """
 
     offset: int
     item: int
     observation: Observation
     text: str
+    record_us: int
+
+    def refused(self, why: str) -> Poison:
+        """What is kept of it where the database does not take it, for a reason."""
+        line = self.text.encode("utf-8", "replace")
+        place = self.offset, self.item, self.record_us, self.observation.pod
+        return poison_of(line, why, *place)
 
 
 class Wild(msgspec.Struct):

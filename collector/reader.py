@@ -211,7 +211,7 @@ class Reader:
                 value = text.encode("utf-8", "replace")
                 batch.poison.append(poison_of(value, _NUL, offset, item, moment.record_us, pod))
             else:
-                batch.seen.append(Seen(offset, item, observation, text))
+                batch.seen.append(Seen(offset, item, observation, text, moment.record_us))
         elif isinstance(log, Ignored):
             batch.ignored += 1
             if pod.node:

@@ -14,8 +14,7 @@ from itertools import groupby
 
 import msgspec
 
-from collector.batch import Batch, Poison, Seen, poison_of
-from collector.records import Identity
+from collector.batch import Batch, Seen
 from collector.sources.protocol import Partition, Record
 
 Spot = tuple[int, int]
@@ -218,7 +217,7 @@ def _count(
         if spot in stored:
             change.repeated += 1
         elif spot in refused:
-            into.poison.append(_refused(seen, refused[spot]))
+            into.poison.append(seen.refused(refused[spot]))
             change.unreadable += 1
         else:
             into.seen.append(seen)
@@ -240,8 +239,3 @@ def _add_signs(into: Batch, one: Stretch) -> None:
 
 def _digest(text: str) -> bytes:
     return sha256(text.encode("utf-8", "replace")).digest()
-
-
-def _refused(seen: Seen, why: str) -> Poison:
-    line = seen.text.encode("utf-8", "replace")
-    return poison_of(line, why, seen.offset, seen.item, 0, Identity())

@@ -12,7 +12,7 @@ from concurrent.futures import Executor, Future
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from collector.batch import Batch, Seen, Totals, poison_of
+from collector.batch import Batch, Seen, Totals
 from collector.clock import Clock
 from collector.db import positions
 from collector.db.engine import as_our_error, reading
@@ -182,12 +182,11 @@ class Pending:
 
         Where the fault is not in single rows, the partition stops: nothing may be skipped.
         """
-        now_us = self._clock.now_us()
         seen = [seen for batch in self._first for seen in batch.seen]
-        refused = self._writer.refused(seen, now_us, MOST_REFUSED)
+        refused = self._writer.refused(seen, self._clock.now_us(), MOST_REFUSED)
         if 0 < len(refused) <= MOST_REFUSED:
             self._log.error("rows_refused", rows=len(refused), error=refused[0][1])
-            self._quarantine(refused, now_us)
+            self._quarantine(refused)
             return self._take(self._submit(), source)
         partitions = sorted({batch.partition for batch in self._first})
         if len(partitions) == 1:
@@ -209,15 +208,11 @@ class Pending:
                 self._first += [one for one in batches if one.partition in later]
         return written
 
-    def _quarantine(self, refused: list[tuple[Seen, str]], now_us: int) -> None:
+    def _quarantine(self, refused: list[tuple[Seen, str]]) -> None:
         reasons = {id(seen): why for seen, why in refused}
         for batch in self._first:
-            for seen in batch.seen:
-                why = reasons.get(id(seen))
-                if why is not None:
-                    value = seen.text.encode("utf-8", "replace")
-                    place = seen.offset, seen.item, now_us, seen.observation.pod
-                    batch.poison.append(poison_of(value, why, *place))
+            found = [(seen, reasons.get(id(seen))) for seen in batch.seen]
+            batch.poison += [seen.refused(why) for seen, why in found if why is not None]
             batch.seen = [seen for seen in batch.seen if id(seen) not in reasons]
 
 

@@ -43,6 +43,7 @@ from collector.reader import Reader
 from collector.records import Identity
 from collector.redact import Redactor
 from collector.sources.protocol import Bounds, Partition, Record
+from tests.databases import refuse
 from tests.lines import HOST, START_US, client_line, shipped
 
 pytestmark = pytest.mark.integration
@@ -496,19 +497,6 @@ def test_query_values_are_hidden_in_quarantine_too(engine: Engine, writer: Write
     prefix = bytes(row["prefix"])  # type: ignore[call-overload]
     assert prefix.split(b" ")[2] == b"/a?day=1\\u0026token=***&k=***"
     assert row["length"] == len(value)
-
-
-def refuse(engine: Engine, code: int) -> None:
-    """Makes the database refuse rows with this response code."""
-    with writing(engine) as connection:
-        if engine.dialect.name == "postgresql":
-            check = f"ALTER TABLE observation ADD CONSTRAINT picky CHECK (code <> {code})"
-            connection.exec_driver_sql(check)
-        else:
-            connection.exec_driver_sql(
-                f"CREATE TRIGGER picky BEFORE INSERT ON observation WHEN NEW.code = {code} "
-                "BEGIN SELECT RAISE(ABORT, 'picky'); END"
-            )
 
 
 def test_the_rows_that_the_database_refuses_are_found(engine: Engine, writer: Writer) -> None:

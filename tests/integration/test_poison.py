@@ -21,6 +21,7 @@ from collector.db.policies import PolicyRecord, record_versions
 from collector.db.tables import batch, observation, position, quarantine, resumption
 from collector.service.app import CollectorApp, build
 from collector.settings import CollectorSettings, DatabaseSettings, KafkaSettings, Settings
+from tests.databases import refuse
 from tests.lines import HOST, client_line, shipped
 from tests.servers.kafka import KafkaBroker
 
@@ -169,14 +170,7 @@ def test_a_row_that_the_database_refuses_is_quarantined_alone(
     kafka: KafkaBroker, engine: Engine, migrated_database_url: str
 ) -> None:
     """The others of its batch are stored; the partition goes on."""
-    with writing(engine) as connection:
-        if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql("ALTER TABLE observation ADD CHECK (code <> 418)")
-        else:
-            connection.exec_driver_sql(
-                "CREATE TRIGGER picky BEFORE INSERT ON observation WHEN NEW.code = 418 "
-                "BEGIN SELECT RAISE(ABORT, 'picky'); END"
-            )
+    refuse(engine, 418)
     topic = kafka.create_topic(1)
     lines = [client_line(f"id-{number}").encode() for number in range(40)]
     for bad in (3, 30):

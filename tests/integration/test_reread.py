@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -20,12 +21,13 @@ from collector.db.audit import Account, audit, cutoffs_of
 from collector.db.engine import open_engine, reading, writing
 from collector.db.kept import hold_lines, note_dropped
 from collector.db.policies import PolicyRecord, record_versions
-from collector.db.quarantine import Gap, insert_gap
+from collector.db.quarantine import Gap, identity_of, insert_gap
 from collector.db.tables import observation, position, quarantine
 from collector.errors import UsageError
 from collector.service.reread import Range, Reread, Rereader
 from collector.settings import CollectorSettings, DatabaseSettings, KafkaSettings, Settings
 from collector.sources.protocol import Partition
+from tests.databases import refuse
 from tests.integration.test_poison import collecting, mirrorproof, wait_for
 from tests.lines import HOST, client_line, shipped
 from tests.servers.kafka import KafkaBroker
@@ -52,7 +54,13 @@ def values() -> list[bytes]:
 class Site:
     """A partition whose first ten records were passed over, and the rest read."""
 
-    def __init__(self, broker: KafkaBroker, url: str, client: str) -> None:
+    def __init__(
+        self,
+        broker: KafkaBroker,
+        url: str,
+        client: str = "kafka-python",
+        refused: Sequence[int] = (),
+    ) -> None:
         self.engine: Engine = open_engine(url)
         self.where = Partition(broker.create_topic(1), 0)
         self.settings = Settings(
@@ -63,11 +71,15 @@ class Site:
             collector=CollectorSettings(access_log_format=FORMAT),
         )
         self.watch(HOST)
+        sent = values()
+        for offset in refused:
+            sent[offset] = sent[offset].replace(b'\\" 200 ', b'\\" 418 ')
+        refuse(self.engine, 418)
         with writing(self.engine) as connection:
             positions.create(connection, self.where, SKIPPED, None, 1)
             gap = Gap(0, SKIPPED, "passed over by a test", 1, 2)
             insert_gap(connection, self.where, gap, 1)
-        broker.send(self.where.topic, values())
+        broker.send(self.where.topic, sent)
         with collecting(broker, self.where.topic, url):
             wait_for(self.engine, END)
 
@@ -142,6 +154,25 @@ def test_what_lacks_is_stored_and_nothing_twice(
     assert all(is_read for _, _, is_read in site.gaps())
     account = site.account()
     assert (account.stored + account.repeated, account.replayed) == (29, 11)
+    site.engine.dispose()
+
+
+def test_a_line_that_the_database_refuses_is_noted_alike_whoever_read_it(
+    kafka: KafkaBroker, migrated_database_url: str
+) -> None:
+    """With its pod and its record's time: of a gap when it is read again, later ones at once."""
+    site = Site(kafka, migrated_database_url, refused=(5, 20))
+
+    done = site.reread(0, END)
+
+    assert (done.unreadable, done.stored) == (2, 10)
+    waiting = {row.record_offset: row for row in site.rows(quarantine) if row.replayed_us is None}
+    assert sorted(waiting) == [5, 20]
+    again, live = waiting[5], waiting[20]
+    assert again.identity == live.identity
+    assert identity_of(again.identity).pod == "front-1"
+    assert 0 < again.record_us <= live.record_us < live.at_us <= again.at_us
+    site.account()
     site.engine.dispose()
 
 

@@ -57,7 +57,7 @@ def seen(number: int, texts: list[str], to: Destination | None) -> Seen:
     )  # fmt: skip
     pod = Identity(pod=f"pod-{number % 2}")
     found = Observation(b"k" * 16, -number, 1, number, "host", to, pod, log)
-    return Seen(number, number % 3, found, "")
+    return Seen(number, number % 3, found, "", 0)
 
 
 @given(
