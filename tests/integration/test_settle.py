@@ -417,6 +417,20 @@ def test_a_range_says_what_log_loss_explains_where_no_window_could(world: World)
     assert (found.statement, found.reason) == ("not_proven", "1 unverifiable (1 by log loss)")
 
 
+def test_a_window_goes_by_what_was_lost_in_the_hour_before(world: World) -> None:
+    """A copy's line is lost after one of v2 was: it lacks for the log's sake, not the mirror's."""
+    lost = request(1, NOW)
+    world.write([lost[0], lost[2], *request(2, NOW + 1 * SECOND)])
+    world.write([*request(3, NOW + 12 * SECOND)[:2], *request(4, NOW + 13 * SECOND)])
+    world.write(request(5, NOW + 3700 * SECOND)[:2])
+    world.settle_all(after_s=3800)
+
+    with reading(world.engine) as connection:
+        said = [one.verdicts for one in latest_windows(connection, POLICY.name, 10)]
+
+    assert [(one["unverifiable"], one["missing"]) for one in said] == [(0, 0), (1, 0), (0, 1)]
+
+
 def test_lines_of_an_id_come_with_pod_and_place(world: World) -> None:
     """Every line of a request, in order of time."""
     world.write(request(1, NOW))

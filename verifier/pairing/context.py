@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+import msgspec
+
 from verifier.pairing.doubt import Failures, explained_by_loss, only_errors_logged, scattered
 from verifier.pairing.lines import Finding, Reason, Verdict
 from verifier.pairing.tally import Tally
@@ -62,26 +64,58 @@ def settle_filtered(tally: Tally, *, errors_only: bool) -> None:
         _doubt_first(tally, Verdict.MISSING, missing, Reason.MIRROR_ERRORS_ONLY)
 
 
-def settle_log_loss(tally: Tally, seconds: int | None = None) -> None:
-    """Rule: log loss is not mirror loss. As many missing copies as lines are lost are in doubt.
+class Loss(msgspec.Struct, frozen=True):
+    """What a stretch of time shows of lines lost in shipping.
+
+    Attributes:
+        control: Requests that are known to have been answered by the primary.
+        lost: Those of them without a line of the primary.
+    """
+
+    control: int = 0
+    lost: int = 0
+
+
+NO_LOSS: Final = Loss()
+
+
+def shown_loss(tally: Tally, seconds: int | None) -> Loss:
+    """What was judged shows of lost lines.
 
     Args:
-        tally: Whose missing copies to doubt.
+        tally: What was judged.
         seconds: How many seconds saw any line, to estimate the loss without senders' logs; None:
             only their control group tells.
     """
+    if tally.control or seconds is None:
+        return Loss(tally.control, tally.control_lost)
+    without_request = sum(tally.failures.values())
+    control = tally.counts.get(Verdict.MATCHED, 0) + without_request
+    lost = scattered(len(tally.failures), without_request, seconds)
+    if tally.failing_tenths and control >= _BUSY_PER_S * seconds:
+        # With so many requests nearly every second of a short run loses a line by chance.
+        lost = max(lost, scattered(len(tally.failing_tenths), without_request, 10 * seconds))
+    return Loss(control, lost)
+
+
+def settle_log_loss(tally: Tally, seconds: int | None = None, before: Loss = NO_LOSS) -> None:
+    """Rule: log loss is not mirror loss. As many missing copies as lines are lost are in doubt.
+
+    A few seconds may lose the line of a copy, and none of the control group's: what was lost just
+    before counts, too. Where more was lost now than before, only what was lost now does.
+
+    Args:
+        tally: Whose missing copies to doubt.
+        seconds: As for `shown_loss`.
+        before: What the time before shows.
+    """
     missing = tally.counts.get(Verdict.MISSING, 0)
     owed = missing + tally.counts.get(Verdict.MATCHED, 0)
-    control, lost = tally.control, tally.control_lost
-    if not control and seconds is not None:
-        without_request = sum(tally.failures.values())
-        control = tally.counts.get(Verdict.MATCHED, 0) + without_request
-        lost = scattered(len(tally.failures), without_request, seconds)
-        if tally.failing_tenths and control >= _BUSY_PER_S * seconds:
-            # With so many requests nearly every second of a short run loses a line by chance.
-            finer = scattered(len(tally.failing_tenths), without_request, 10 * seconds)
-            lost = max(lost, finer)
-    explained = explained_by_loss(missing, owed, control, lost)
+    own = shown_loss(tally, seconds)
+    explained = max(
+        explained_by_loss(missing, owed, own.control, own.lost),
+        explained_by_loss(missing, owed, own.control + before.control, own.lost + before.lost),
+    )
     if explained:
         tally.move(Verdict.MISSING, Verdict.UNVERIFIABLE, explained)
         _doubt_first(tally, Verdict.MISSING, explained, Reason.LOG_LOSS)

@@ -17,10 +17,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.db.tables import batch
 from collector.records import Identity
+from verifier.pairing.context import NO_LOSS, Loss
 from verifier.pairing.lines import Finding, Line, Side, Verdict
 from verifier.pairing.tally import Tally
 from verifier.settle.chain import DIGEST_BYTES, digest_of
 from verifier.settle.ruling import RULES_VERSION, Result, rule_on, window_error
+from verifier.settle.sums import loss_before
 from verifier.settle.versions import Version
 from verifier.settle.windows import Span
 from verifier.sides import mirror_groups
@@ -97,7 +99,8 @@ class Recorder:
             return None
         revision = 1 if before is None else before.revision + 1
         judged, size_us = _counts(tally), window.end_us - window.start_us
-        result = rule_on(policy, tally, error=window_error(size_us))
+        before_it = self._loss_before(policy.name, window, tally)
+        result = rule_on(policy, tally, before=before_it, error=window_error(size_us))
         self._supersede(policy.name, window.start_us)
         values = {
             **judged,
@@ -116,6 +119,12 @@ class Recorder:
         }
         self._write(version, values, self._finding_rows(version, window, revision, tally.findings))
         return Settled(policy.name, window, revision, tally.requests, result, len(tally.findings))
+
+    def _loss_before(self, policy: str, window: Span, tally: Tally) -> Loss:
+        """What is known of log loss, where anything lacks that it may explain."""
+        if not tally.counts.get(Verdict.MISSING):
+            return NO_LOSS
+        return loss_before(self._connection, policy, window.start_us)
 
     def _latest(self, policy: str, start_us: int) -> Any:
         c = settled_window.c

@@ -6,30 +6,25 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, select
 
 from collector.db.engine import by_index
 from collector.db.tables import STOPPED, batch, observation, pod, policy_version, position
 from collector.keys import same_ids
+from verifier.pairing.context import NO_LOSS
 from verifier.pairing.lines import Verdict
 from verifier.pairing.percentage import Percentage
-from verifier.pairing.tally import Tally
 from verifier.policies.model import Policy
 from verifier.policies.stored import from_document
 from verifier.settle.kept import unsettled_spans, with_gaps
 from verifier.settle.ruling import rule_on
+from verifier.settle.sums import COUNTED, NUMBERS, latest, loss_before, sum_up, tally_of
 from verifier.settle.watermark import EvidenceRules, PartitionState, Watermark, global_watermark
 from verifier.settle.windows import Span
 from verifier.tables import settled_policy, settled_window
 
 FILE_PREFIX: Final = "file:"
 """Topics that begin so are files: nothing follows once they are read to their end."""
-
-_COUNTED: Final = tuple(verdict for verdict in Verdict if verdict is not Verdict.PENDING)
-_NUMBERS: Final = (
-    "requests", "requests_high", "control", "control_lost", "paired", "status_differs",
-)  # fmt: skip
-_FAILURES: Final = ("failures", "failing_seconds")
 
 
 class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +59,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
         until_us: End of the last of them.
         settled_to_us: Up to when the policy is settled; None: not at all.
         log_loss: Of the unverifiable, how many lines lost in shipping explain. The control group
-            of the range tells: windows, with groups of their own, may call them missing.
+            of the range tells: its windows knew no later ones, and may call them missing.
         unsettled: Stretches of the range whose lines were dropped before they were settled, as
             pairs of start and end; with any of them nothing is proven.
         too_late: Lines that came when others of their window were dropped already, ever.
@@ -139,24 +134,21 @@ def totals(
     Raises:
         KeyError: There is no such policy.
     """
-    c = settled_window.c
-    names = [*(verdict.value for verdict in _COUNTED), *_NUMBERS, *_FAILURES]
-    sums = [func.coalesce(func.sum(c[name]), 0).label(name) for name in names]
-    span = (func.min(c.start_us), func.max(c.start_us + c.size_us), func.count())
-    row = connection.execute(select(*sums, *span).where(*_latest(policy, since_us, until_us))).one()
-    number = dict(zip(names, (int(value) for value in row[: len(names)]), strict=True))
-    first_us, last_us, windows = row[len(names) :]
-    length_us = 0 if first_us is None else last_us - first_us
-    result = rule_on(_policy(connection, policy), tally := _tally(number), length_us=length_us)
+    number, row = sum_up(connection, latest(policy, since_us, until_us))
+    tally, length_us, before = tally_of(number), 0, NO_LOSS
+    if row.windows:
+        length_us = row.last_us - row.first_us
+        before = loss_before(connection, policy, row.first_us)
+    result = rule_on(_policy(connection, policy), tally, length_us=length_us, before=before)
     unsettled = unsettled_spans(connection, policy, since_us, until_us)
     ruling = with_gaps(result.ruling, unsettled)
     c = settled_policy.c
     too_late = connection.scalar(select(c.too_late).where(c.policy == policy))
     return Totals(
         policy=policy,
-        windows=windows,
-        since_us=first_us,
-        until_us=last_us,
+        windows=row.windows,
+        since_us=row.first_us,
+        until_us=row.last_us,
         settled_to_us=settled_to_us(connection, policy),
         verdicts=result.verdicts,
         statement=ruling.statement.value,
@@ -165,22 +157,8 @@ def totals(
         unsettled=unsettled,
         too_late=too_late or 0,
         log_loss=tally.log_loss,
-        **{name: number[name] for name in _NUMBERS},
+        **{name: number[name] for name in NUMBERS},
     )
-
-
-def _tally(number: dict[str, int]) -> Tally:
-    """Sums of windows as a tally."""
-    tally = Tally(0)
-    tally.counts = {verdict: number[verdict.value] for verdict in _COUNTED}
-    for name in _NUMBERS:
-        setattr(tally, name, number[name])
-    seconds, failures = number["failing_seconds"], number["failures"]
-    # In which second each was does not matter, only how many seconds there were.
-    tally.failures = dict.fromkeys(range(seconds), 1)
-    if seconds:
-        tally.failures[0] += failures - seconds
-    return tally
 
 
 def latest_windows(
@@ -197,7 +175,7 @@ def latest_windows(
     c = settled_window.c
     query = (
         select(settled_window)
-        .where(*_latest(policy, None, before_us))
+        .where(*latest(policy, None, before_us))
         .order_by(c.start_us.desc())
         .limit(limit)
     )
@@ -209,7 +187,7 @@ def revised(connection: Connection, policy: str, span: Span, since_us: int) -> l
     c = settled_window.c
     query = (
         select(settled_window)
-        .where(*_latest(policy, span.start_us, span.end_us))
+        .where(*latest(policy, span.start_us, span.end_us))
         .where(c.settled_us >= since_us, c.revision > 1)
         .order_by(c.start_us)
     )
@@ -247,16 +225,6 @@ def lines_of(
         return connection.execute(query.where(c.request_id.in_(same_ids(request_id)))).all()
 
 
-def _latest(policy: str, since_us: int | None, until_us: int | None) -> list[Any]:
-    c = settled_window.c
-    where: list[Any] = [c.policy == policy, c.superseded_us.is_(None)]
-    if since_us is not None:
-        where.append(c.start_us >= since_us)
-    if until_us is not None:
-        where.append(c.start_us < until_us)
-    return where
-
-
 def _policy(connection: Connection, name: str) -> Policy:
     """The newest version of a policy."""
     c = policy_version.c
@@ -270,7 +238,7 @@ def _policy(connection: Connection, name: str) -> Policy:
 
 def revised_verdicts(row: Row[Any]) -> dict[str, int]:
     """The verdicts of a window's row, with log loss taken off what is missing."""
-    verdicts = {verdict.value: getattr(row, verdict.value) for verdict in _COUNTED}
+    verdicts = {verdict.value: getattr(row, verdict.value) for verdict in COUNTED}
     verdicts |= {Verdict.PENDING.value: 0}
     verdicts[Verdict.MISSING] -= row.log_loss
     verdicts[Verdict.UNVERIFIABLE] += row.log_loss

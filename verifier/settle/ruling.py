@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from verifier.pairing.context import settle_log_loss
+from verifier.pairing.context import NO_LOSS, Loss, settle_log_loss
 from verifier.pairing.lines import Verdict
 from verifier.pairing.percentage import CHECK_ERROR, Percentage, judge_percentage
 from verifier.pairing.statement import Ruling, Statement, rule
@@ -14,10 +14,11 @@ from verifier.pairing.tally import Tally
 from verifier.policies.model import Policy
 from verifier.settle.windows import SECOND_US
 
-RULES_VERSION: Final = 2
+RULES_VERSION: Final = 3
 """Raised when the same lines would be judged differently. Windows keep that of their verdicts.
 
 2: what a pod of unknown version received is unverifiable, and nothing is proven beside it.
+3: what lines were lost in the hour before a window explains copies that lack in it.
 """
 
 FALSE_ALARMS_A_YEAR: Final = 0.01
@@ -49,7 +50,12 @@ def window_error(size_us: int) -> float:
 
 
 def rule_on(
-    policy: Policy, tally: Tally, *, length_us: int | None = None, error: float = CHECK_ERROR
+    policy: Policy,
+    tally: Tally,
+    *,
+    length_us: int | None = None,
+    before: Loss = NO_LOSS,
+    error: float = CHECK_ERROR,
 ) -> Result:
     """States what a tally amounts to. Takes log loss off it, from counts and findings.
 
@@ -58,10 +64,12 @@ def rule_on(
         tally: As judged.
         length_us: How long a range is that is long enough to estimate log loss without the
             senders' logs; None: it is not.
+        before: What the time before it shows of log loss.
         error: How often a right percentage may be rejected.
     """
     missing = tally.counts.get(Verdict.MISSING, 0)
-    settle_log_loss(tally, None if length_us is None else max(1, length_us // SECOND_US))
+    seconds = None if length_us is None else max(1, length_us // SECOND_US)
+    settle_log_loss(tally, seconds, before)
     verdicts = {verdict.value: tally.counts.get(verdict, 0) for verdict in Verdict}
     copied = verdicts[Verdict.MATCHED]
     owed = copied + verdicts[Verdict.MISSING] + verdicts[Verdict.UNSAMPLED]

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from tests.factories import arrival, attempt, mirror, shadow, terms
-from verifier.pairing.context import settle_filtered
+from verifier.pairing.context import NO_LOSS, Loss, settle_filtered, settle_log_loss, shown_loss
 from verifier.pairing.doubt import (
     REACH_US,
     Failures,
@@ -59,9 +59,61 @@ def test_what_loss_explains_is_exceeded_once_in_ten_thousand(lost: int) -> None:
     assert more_than(most) < 1e-4 <= more_than(most - 1)
 
 
+@pytest.mark.parametrize("owed", [200, 1000, 3000])
+@pytest.mark.parametrize("all_lost", [1, 2, 5, 14, 30])
+def test_lost_lines_are_called_missing_at_most_so_often(owed: int, all_lost: int) -> None:
+    """With 10⁻⁴, and where all of them are copies', so that the control group shows no loss."""
+    share = owed / (owed + 1000)
+
+    def chance(copies: int) -> float:
+        ways = math.comb(all_lost, copies)
+        return ways * share**copies * (1 - share) ** (all_lost - copies)
+
+    called_missing = sum(
+        chance(copies)
+        for copies in range(1, all_lost + 1)
+        if copies > explained_by_loss(copies, owed, 1000, all_lost - copies)
+    )
+
+    assert share**all_lost <= called_missing < 1e-4 + share**all_lost
+
+
 def test_large_loss_explains_no_more_than_is_missing() -> None:
     """Never more copies are explained than are missing."""
     assert explained_by_loss(3, 1000, 100, 90) == 3
+
+
+@pytest.mark.parametrize(
+    ("missing", "lost", "before", "explained"),
+    [
+        (1, 0, NO_LOSS, 0),
+        (1, 0, Loss(36_000, 0), 0),
+        (1, 0, Loss(36_000, 4), 1),
+        (50, 0, Loss(36_000, 4), 2),
+        (9, 10, Loss(36_000, 0), 9),
+    ],
+)
+def test_what_was_lost_before_explains_what_a_window_lacks(
+    missing: int, lost: int, before: Loss, explained: int
+) -> None:
+    """As much as chance may bring; and never less than the window's own control group does."""
+    counts = {Verdict.MATCHED: 100 - missing, Verdict.MISSING: missing}
+    tally = Tally(0, counts=counts, control=100, control_lost=lost)
+
+    settle_log_loss(tally, None, before)
+
+    assert tally.log_loss == explained
+    assert tally.counts[Verdict.MISSING] == missing - explained
+
+
+def test_without_senders_an_hour_shows_loss_where_a_window_cannot() -> None:
+    """Copies without a request, one in many a second, are lost lines of the primary."""
+    tally = Tally(
+        0, counts={Verdict.MATCHED: 3_600}, failures=dict.fromkeys(range(0, 3600, 100), 1)
+    )
+
+    assert shown_loss(tally, 3600) == Loss(3_636, 36)
+    assert shown_loss(tally, None) == NO_LOSS
 
 
 def test_failures_in_a_row_are_no_scattered_loss() -> None:
