@@ -42,14 +42,14 @@ test-long: $(VENV)/installed ## Forty times as many generated cases, 2000 throug
 	@MIRRORPROOF_TEST_EXAMPLES=40 MIRRORPROOF_TEST_CASES=2000 $(PY) -m pytest -n $(TEST_WORKERS) --timeout 14400 \
 		tests/unit tests/integration/test_settle_differential.py tests/integration/test_pipeline_differential.py \
 		tests/integration/test_shipping.py tests/integration/test_settle_recordings.py \
-		tests/e2e/test_check_recordings.py $(ARGS)
+		tests/e2e/test_check_recordings.py tests/facts/test_shipping.py $(ARGS)
 
 .PHONY: test-openapi
 test-openapi: $(VENV)/installed ## Ask the API fifty times as many odd questions by its own description (minutes)
 	@MIRRORPROOF_TEST_EXAMPLES=50 $(PY) -m pytest -n $(TEST_WORKERS) --timeout 7200 tests/contract/test_openapi.py $(ARGS)
 
 .PHONY: shipping
-shipping: $(VENV)/installed ## Ship recorded traffic badly, and compare what is said with the truth (minutes)
+shipping: $(VENV)/installed ## Ship recorded traffic badly, and compare what is said with the truth (half an hour)
 	@$(PY) -m tests.shipping $(ARGS)
 
 # Kills and lines on each database.

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from collector.keys import mask_request_id
 from tests.shipping.traffic import Key, Told, Truth
+from verifier.pairing.lines import Reason
 from verifier.settle.report import totals
-from verifier.tables import finding
+from verifier.tables import finding, settled_window
 
 
 @dataclass
@@ -22,6 +23,7 @@ class Said:
         verdicts: All verdicts over the whole range.
         findings: By verdict, how many of each request.
         reasons: Why what is unverifiable is so.
+        missing_in_windows: Missing by the windows, each judged by itself; None: there are none.
     """
 
     requests: int
@@ -29,6 +31,7 @@ class Said:
     verdicts: Mapping[str, int]
     findings: dict[str, Counter[Key]] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
+    missing_in_windows: int | None = None
 
     def find(self, verdict: str, reason: str, key: Key, count: int) -> None:
         """Adds a finding."""
@@ -49,8 +52,12 @@ class Outcome:
         false_missing: At least so many of the missing were copied.
         false_matched: At least so many of the matched were not.
         others: Duplicates, leaks and so on.
+        false_others: At least so many of the leaks, duplicates and orphans are none. Of one of two
+            requests with the same id and path, all lines but the copy's may be lost.
         unverifiable: How many.
         reasons: Of those, as far as they are told.
+        false_in_windows: At least so many of those that windows by themselves call missing were
+            copied.
     """
 
     requests: int
@@ -62,6 +69,26 @@ class Outcome:
     others: dict[str, int]
     unverifiable: int
     reasons: Counter[str]
+    false_others: int = 0
+    false_in_windows: int = 0
+
+    @property
+    def unexplained(self) -> int:
+        """How many are unverifiable for no reason that is told."""
+        return self.unverifiable - self.reasons.total()
+
+    @property
+    def wrong(self) -> int:
+        """How much of it is not true, or lacks a reason."""
+        return self.false_missing + self.false_matched + abs(self.unexplained)
+
+    def agrees(self, other: Outcome) -> bool:
+        """Whether another form says the same."""
+        mine, theirs = (
+            (one.requests, one.matched, one.missing, one.unverifiable, one.others)
+            for one in (self, other)
+        )
+        return mine == theirs
 
 
 def said_live(connection: Connection, policy: str) -> Said:
@@ -73,6 +100,13 @@ def said_live(connection: Connection, policy: str) -> Said:
     for row in rows:
         key = (mask_request_id(row.request_id), row.path)
         said.find(row.verdict, row.reason, key, row.count)
+    # Windows go by control groups of their own; what is stated is stated of the whole range.
+    said.reasons[Reason.LOG_LOSS] = found.log_loss
+    c = settled_window.c
+    lacking = select(func.sum(c.missing - c.log_loss))
+    said.missing_in_windows = connection.scalar(
+        lacking.where(c.policy == policy, c.superseded_us.is_(None))
+    )
     return said
 
 
@@ -106,7 +140,11 @@ def compare(said: Said, truth: Truth, seen: Collection[Told]) -> Outcome:
             if said.verdicts[name]
         },
         unverifiable=said.verdicts["unverifiable"],
-        reasons=said.reasons,
+        reasons=+said.reasons,
+        false_others=max(0, said.verdicts["leak"] - truth.leaked.total())
+        + max(0, said.verdicts["duplicate"] - truth.doubled.total())
+        + said.verdicts["orphan"],  # each copy had a request
+        false_in_windows=max(0, (said.missing_in_windows or 0) - lost),
     )
 
 

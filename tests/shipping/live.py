@@ -21,7 +21,7 @@ from tests.shipping.traffic import Shipped
 from verifier.app import Parts, Verifier
 
 TOPIC = "istio-access-logs"
-STEP_S = 5.0
+STEP_S = 10.0
 
 
 class Lagging(MemorySource):

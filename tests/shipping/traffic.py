@@ -32,6 +32,7 @@ BEAT_US = 2 * SECOND
 WARM_US = 30 * SECOND
 """Nodes are heard so long before the traffic begins, and after it ended."""
 _TRANSIT_US = 300_000
+_TIME = re.compile(rb'(^\[|"start_time": ?")[^]"]+')
 
 Key = tuple[str, str]
 """Request id, its trace reason masked, and path."""
@@ -65,10 +66,14 @@ class Truth:
     Attributes:
         matched: Live requests to the primary whose copy arrived.
         missing: Those whose copy did not.
+        leaked: Live requests to the mirror; they have copies, too.
+        doubled: Copies beyond one for each request.
     """
 
     matched: Counter[Key]
     missing: Counter[Key]
+    leaked: Counter[Key]
+    doubled: Counter[Key]
 
 
 def told_of(recording: str, copies: int = 1) -> list[Told]:
@@ -107,7 +112,7 @@ def _moved(pod: str, log: AccessLog, line: bytes, start_us: int, number: int) ->
         request_id = f"{request_id[:-4]}{number:04x}"
         line = line.replace(log.request_id.encode(), request_id.encode())
     time = datetime.fromtimestamp(start_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
-    text = re.sub(rb"^\[[^]]*\]", f"[{time}Z]".encode(), line)
+    text = _TIME.sub(rb"\g<1>" + time.encode() + b"Z", line, count=1)
     key = (mask_request_id(request_id), log.path)
     return Told(pod, key, start_us, start_us + log.duration_ms * 1000, text)
 
@@ -115,16 +120,18 @@ def _moved(pod: str, log: AccessLog, line: bytes, start_us: int, number: int) ->
 def truth_of(told: Iterable[Told]) -> Truth:
     """What really happened. The sender's log is complete, and so are the mirror's."""
     requests: Counter[Key] = Counter()
-    copies: Counter[Key] = Counter()
+    leaked: Counter[Key] = Counter()
+    arrived: Counter[Key] = Counter()
     for one in told:
         if one.pod.startswith("frontend"):
             if b"|v2|" in one.text:
                 requests[one.key] += 1
             else:
-                copies[one.key] -= 1  # live at the mirror
+                leaked[one.key] += 1
         elif "-v1-" in one.pod:
-            copies[one.key] += 1
-    return Truth(requests & copies, requests - copies)
+            arrived[one.key] += 1
+    copies = arrived - leaked
+    return Truth(requests & copies, requests - copies, leaked, copies - requests - leaked)
 
 
 def ship(told: Iterable[Told], partitions: int, random_of: random.Random) -> list[Shipped]:
