@@ -77,6 +77,7 @@ class Pipeline:
             record_versions(connection, list(policies), NOW)
         self._stop = Event()
         self._opened: list[RecordSource] = []
+        self._collectors: list[CollectorApp] = []
         self.start_collector()
         self.start_verifier()
 
@@ -94,11 +95,14 @@ class Pipeline:
             return self._opened[-1]
 
         self.collector = CollectorApp(self._settings, self._engine, opener, self.clock)
+        self._collectors.append(self.collector)
 
     def close(self) -> None:
-        """The collector's connections are cut."""
+        """The collector's connections are cut, once what it began to write is written."""
         while self._opened:
             self._opened.pop().close()
+        while self._collectors:
+            self._collectors.pop().close()
 
     def start_verifier(self) -> None:
         """A new verifier takes over; the one before left."""

@@ -100,6 +100,7 @@ def live(case: Case, recording: str, engine: Engine, seed: int = 7) -> Outcome:
     # One partition more than is written to: it idles.
     pipeline = Pipeline(engine, [to_record(policy)], PARTITIONS + 1, behind=case.behind)
     pipeline.run(sent)
+    pipeline.close()
     with reading(engine) as connection:
         said = said_live(connection, policy.name)
     return compare(said, truth, _seen(sent))
