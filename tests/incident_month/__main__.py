@@ -15,7 +15,7 @@ from verifier.incidents.kinds import SPECS
 _ANSWERS_LESS = 3
 """Answers are drawn one by one: of a third of the days."""
 _SHARES = (0.001, 0.01, 1.0)
-_DRIFTS = (
+DRIFTS = (
     (Kind.MISSING, 100.0),
     (Kind.LEAK, 100.0),
     (Kind.PERCENTAGE, 50.0),
@@ -72,7 +72,7 @@ def detection(days: int, seeds: range, a_second: float) -> None:
     head = " | ".join(f"{100 * share:g} %" for share in _SHARES)
     say(f"| drift, at {a_second:g} requests a second | {head} |")
     say("|---|" + "---|" * len(_SHARES))
-    for kind, declared in _DRIFTS:
+    for kind, declared in DRIFTS:
         traffic = Traffic(a_second=a_second, declared=declared)
         cells = []
         for share in _SHARES:

@@ -14,6 +14,8 @@ from verifier.statistics.compare import Answer, Compared, Pair
 WINDOW_S = 10
 GRACE_S = 30
 """So long after its end a window settles."""
+LATE_S = 60
+"""So long after a window counts its late lines are there."""
 DAY_S = 86_400
 SECOND_US = 1_000_000
 
@@ -28,6 +30,9 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
         late: Share of lines that are late.
         late_s: By how much on average (exponential).
         declared: Percentage of requests that are mirrored.
+        rollout_s: So often a new pod takes over, whose name does not tell its version.
+        labels_s: So long on average (exponential) its lines come without the labels that do.
+        rollout_share: Share of the requests that it receives meanwhile.
     """
 
     a_second: float
@@ -36,6 +41,9 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     late: float = 0.001
     late_s: float = 20.0
     declared: float = 100.0
+    rollout_s: int = 3600
+    labels_s: float = 20.0
+    rollout_share: float = 0.25
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,10 +55,17 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Window(msgspec.Struct, frozen=True):
-    """A window when it begins to count, and what it says after its last late line."""
+    """A window when it begins to count, and what it says once all is known.
+
+    Attributes:
+        counted: When it begins to count.
+        final: After its last late line, and once the labels of new pods were told.
+        final_s: When that is, in seconds of simulated time; before, nothing is settled again.
+    """
 
     counted: WindowCounts
     final: WindowCounts
+    final_s: float
 
 
 def draw(random: Random, trials: int, share: float) -> int:
@@ -111,7 +126,33 @@ def window(
         control=control,
         control_lost=draw(random, control, traffic.loss),
     )
-    return Window(_before_late(final, late), final)
+    settled = _before_late(final, late)
+    counts_s = start_s + WINDOW_S + GRACE_S + confirm_s
+    told_s = _labels_told_s(traffic, start_s)
+    if told_s > counts_s:
+        settled = _before_labels(Random(start_s), settled, traffic.rollout_share)
+    return Window(settled, final, max(told_s, counts_s + LATE_S))
+
+
+def _labels_told_s(traffic: Traffic, start_s: int) -> float:
+    """When the labels of the newest pod were told, whose first lines lacked them."""
+    number, since_s = divmod(start_s, traffic.rollout_s)
+    # Of the pod alone, so that all its windows agree; but for few pods it is long over.
+    longest_s = 40 * traffic.labels_s
+    if not number or since_s > longest_s:
+        return 0.0
+    return start_s - since_s + Random(number).expovariate(1 / traffic.labels_s)
+
+
+def _before_labels(random: Random, settled: WindowCounts, share: float) -> WindowCounts:
+    """The window while nothing tells the version of a new pod that receives a share of it all."""
+    unknown = draw(random, settled.matched, share)
+    return msgspec.structs.replace(
+        settled,
+        matched=settled.matched - unknown,
+        unverifiable=settled.unverifiable + unknown,
+        unknown=settled.unknown + unknown,
+    )
 
 
 _UNVERIFIABLE = (Kind.MIRROR_SILENT, Kind.EVIDENCE_HOLE, Kind.UNDECLARED, Kind.UNKNOWN_VERSION)

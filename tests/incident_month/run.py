@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Sequence
 from random import Random
 
@@ -36,8 +38,6 @@ from verifier.statistics.divergence import judge_endpoints
 _HOST = "forecast.weather.svc.cluster.local"
 ANSWERS_S = 6 * 3600
 """Answers are simulated one by one, so that no longer stretch is."""
-_LATER = 6
-"""After so many windows the late lines of one are there."""
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -76,7 +76,8 @@ def simulate(
     if until_told and drift is not None:
         kinds = [drift.kind]
     confirm_s = tell.confirm_us // SECOND_US
-    late: dict[int, dict[Kind, Corrected]] = {}
+    counts_s = WINDOW_S + GRACE_S + confirm_s
+    late: defaultdict[int, list[dict[Kind, Corrected]]] = defaultdict(list)
     for number in range(seconds // WINDOW_S):
         start_s = number * WINDOW_S
         found = window(random, traffic, start_s, confirm_s, drift)
@@ -84,14 +85,13 @@ def simulate(
         if found.counted != found.final:
             after = samples(found.final, own)
             pairs = {kind: Corrected(new[kind], after[kind]) for kind in new.keys() & after.keys()}
-            late[number + _LATER] = pairs
-        corrections = late.pop(number, {})
-        end_s = start_s + WINDOW_S
-        at_s = end_s + GRACE_S + confirm_s
-        now = Now(end_s * SECOND_US, at_s * SECOND_US)
+            late[math.ceil((found.final_s - counts_s) / WINDOW_S)].append(pairs)
+        corrections = late.pop(number, [])
+        at_s = start_s + counts_s
+        now = Now((start_s + WINDOW_S) * SECOND_US, at_s * SECOND_US)
         for kind in kinds:
             given = (new[kind],) if kind in new else ()
-            changed = (corrections[kind],) if kind in corrections else ()
+            changed = [some[kind] for some in corrections if kind in some]
             if not changed and states[kind].is_empty and is_quiet(given):
                 continue
             state, reason = decide(states[kind], given, changed, now, own[kind])

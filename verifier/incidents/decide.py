@@ -72,7 +72,9 @@ def decide(
         else:
             drift = msgspec.structs.replace(drift, open=_counted(drift.open, one, rule))
     for two in corrections:
-        if drift.open is not None:
+        if drift.open is None:
+            drift = _taken_back(drift, two, rule)
+        else:
             drift = msgspec.structs.replace(drift, open=_corrected(drift.open, two))
     if drift.open is None:
         drift = _opened(drift, now, rule)
@@ -98,13 +100,19 @@ def _watched(drift: Drift, sample: Sample, rule: KindRule) -> Drift:
 
 def _opened(drift: Drift, now: Now, rule: KindRule) -> Drift:
     """The same, with an incident when what windows say has lasted."""
+    found = _noticed(drift, now.wall_us, rule)
+    if found is None or now.event_us - found.last_us < rule.for_us:
+        return drift
+    return Drift(open=found, share=drift.share)
+
+
+def _noticed(drift: Drift, opened_us: int, rule: KindRule) -> Open | None:
+    """What windows say so far, as an incident; None: not enough for one."""
     found = decided(drift.watch)
     if not found.decided or found.decided_us is None or found.since_us is None:
-        return drift
-    if now.event_us - found.decided_us < rule.for_us:
-        return drift
-    opened = Open(
-        opened_us=now.wall_us,
+        return None
+    return Open(
+        opened_us=opened_us,
         severity=_severity(rule, found.events / max(1, found.trials)),
         first_us=found.since_us,
         last_us=found.decided_us,
@@ -113,7 +121,27 @@ def _opened(drift: Drift, now: Now, rule: KindRule) -> Drift:
         recent_bad=found.events,
         recent_total=found.trials,
     )
-    return Drift(open=opened, share=drift.share)
+
+
+def _taken_back(drift: Drift, one: Corrected, rule: KindRule) -> Drift:
+    """Rule: what a correction refutes before it has lasted long enough is never told.
+
+    What is left then is judged as that of an open incident.
+    """
+    found = _noticed(drift, 0, rule)
+    if found is None:
+        return drift
+    left = _corrected(found, one)
+    if _is_refuted(left, one.new):
+        return Drift()
+    watch = drift.watch
+    tracks = list(watch.tracks)
+    tracks[watch.leader] = msgspec.structs.replace(
+        tracks[watch.leader], events=left.bad, trials=left.total
+    )
+    return msgspec.structs.replace(
+        drift, watch=msgspec.structs.replace(watch, tracks=tuple(tracks))
+    )
 
 
 # --- while it is open

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.incident_month.__main__ import DRIFTS
 from tests.incident_month.model import Traffic
-from tests.incident_month.run import detection_s, months
+from tests.incident_month.run import detection_s, months, simulate
 from verifier.incidents.decide import Corrected, decide
 from verifier.incidents.drift import Drift, Ended, Now, Open
 from verifier.incidents.event import Kind, NotifyReason, Severity
+from verifier.incidents.kinds import POLICY_KINDS
 from verifier.incidents.rules import TellRules, policy_rules
 from verifier.incidents.scores import Sample
 from verifier.policies.model import IncidentRule, Policy, Rules
@@ -149,6 +153,23 @@ def test_a_correction_that_leaves_nothing_takes_it_back() -> None:
     assert (story.ended.ended, story.ended.bad) == (Ended.REFUTED, 0)
 
 
+def test_what_a_correction_takes_back_before_it_lasted_is_never_told() -> None:
+    """Pods whose labels come late are no incident; what is left of it opens with its own counts."""
+    refuted, rest = Story(for_us=60 * SECOND), Story(for_us=60 * SECOND)
+    for story in (refuted, rest):
+        story.then(1000)
+        story.then(1000)
+
+    refuted.then(0, 1000, Corrected(sample(1, 1000), sample(1, 0)))
+    refuted.then(0, 1000, Corrected(sample(2, 1000), sample(2, 0)))
+    rest.then(1000, 1000, Corrected(sample(1, 1000), sample(1, 400)))
+
+    assert refuted.many(60, 0) == []
+    assert rest.many(6, 1000) == [NotifyReason.FIRST]
+    assert rest.state.open is not None
+    assert rest.state.open.bad == 9_000 - 600
+
+
 def test_what_is_silenced_is_followed_and_told_when_the_silence_ends() -> None:
     """If it is over by then, nobody hears of it."""
     story = Story()
@@ -212,6 +233,28 @@ def test_healthy_days_open_nothing_and_each_drift_is_found() -> None:
     traffic = Traffic(a_second=20)
 
     assert months(range(1), traffic, days=1) == (0, 0)
-    for kind in (Kind.MISSING, Kind.LEAK, Kind.DUPLICATES):
+    for kind in (Kind.MISSING, Kind.LEAK, Kind.DUPLICATES, Kind.UNKNOWN_VERSION):
         (found,) = detection_s(range(1), traffic, kind, 0.01, days=1)
         assert found < 3600
+
+
+def test_a_new_pod_is_told_only_while_its_labels_do_not_come() -> None:
+    """Late labels settle windows anew that lacked them; a pod that stays unknown is an incident."""
+    usual, slow = Traffic(a_second=20), Traffic(a_second=20, labels_s=900)
+
+    assert simulate(1, usual, 6 * 3600) == []
+    told = simulate(1, slow, 6 * 3600)
+    assert {one.kind for one in told} == {Kind.UNKNOWN_VERSION}
+    assert {one.reason for one in told} >= {NotifyReason.FIRST, NotifyReason.RESOLVED}
+
+
+def test_the_simulation_knows_each_kind_of_drift() -> None:
+    """And the tables of MEASURED.md have each of them."""
+    kinds = [kind for kind in POLICY_KINDS if kind not in (Kind.LINT, Kind.MARKER)]
+    measured = (Path(__file__).parents[2] / "MEASURED.md").read_text()
+    _, *tables = measured.partition("## How soon an incident is told")[2].split("| drift, at ")
+
+    assert sorted(kind for kind, _ in DRIFTS) == sorted(kinds)
+    for table in tables[:2]:
+        rows = [line.split("|")[1] for line in table.partition("\n\n")[0].splitlines()[2:]]
+        assert sorted(re.findall("`([a-z_]+)`", "".join(rows))) == sorted(kinds)
