@@ -23,6 +23,12 @@ PODS = {
     Side.SERVER_UNKNOWN: "forecast-77cfbd95d8-abcde",
     Side.SERVER_OTHER: "billing-77cfbd95d8-abcde",
 }
+UNNAMED = {
+    Side.SERVER_LIVE: "forecast-7b9c4d5e8-klmno",
+    Side.SERVER_MIRROR: "forecast-5d8f9b7c6-fghij",
+}
+"""Pods whose names do not tell their versions."""
+VERSIONS = {Side.SERVER_LIVE: "v2", Side.SERVER_MIRROR: "v1"}
 _SUBSETS = {Side.CLIENT_LIVE: "v2", Side.CLIENT_MIRROR: "v1", Side.CLIENT_OTHER: "v9"}
 _OUTCOMES = [(200, ""), (200, ""), (503, ""), (503, "URX"), (503, "UF"), (0, "DC"), (404, "")]
 _SENT = [(200, ""), (200, ""), (503, "URX,UF"), (0, "DC"), (504, "UT"), (404, "NR"), (101, "")]
@@ -33,15 +39,17 @@ _SPANS_MS = [0, 5, 20, 90, 200]
 
 
 class Written(NamedTuple):
-    """A line and the pod that wrote it."""
+    """A line, the pod that wrote it, and the label that its shipper added, if any."""
 
     pod: str
     text: str
+    version: str = ""
 
     @property
     def record(self) -> bytes:
         """As a shipper sends it, which names no node."""
-        return shipped(self.text, pod=self.pod, node="")
+        labels = {"version": self.version} if self.version else {}
+        return shipped(self.text, pod=self.pod, node="", **labels)
 
 
 class Generated(NamedTuple):
@@ -50,6 +58,24 @@ class Generated(NamedTuple):
     lines: list[Written]
     verdicts: Counter[str]
     requests: tuple[int, int]
+
+    def unnamed(self, chance: Random) -> Generated:
+        """The same of pods whose versions only labels tell, which most of their lines lack."""
+        sides = {PODS[side]: side for side in UNNAMED}
+        lines, told, share = [], set[Side](), chance.choice((0.0, 0.3))
+        for one in reversed(self.lines):
+            side = sides.get(one.pod)
+            if side is None:
+                lines.append(one)
+                continue
+            has_label = side not in told or chance.random() < share
+            told.add(side)
+            written = Written(UNNAMED[side], one.text)
+            labelled = written._replace(version=VERSIONS[side])
+            lines.append(labelled if has_label else written)
+            if chance.random() < share / 3:  # its shipper began anew, and knows the labels by now
+                lines.append(labelled)
+        return self._replace(lines=lines[::-1])
 
 
 def generate(chance: Random, cases: int = 1) -> Generated:

@@ -65,11 +65,17 @@ class Places:
 
         When the line cannot show its route, the side is that of the first route it may have taken.
         """
+        route = self.route(seen)
+        return None if route is None else self.place_on(route, seen)
+
+    def route(self, seen: Shown) -> Policy | Unknown | None:
+        """The route that a line shows; None: that of no policy."""
         # Only senders name the route; Istio writes `default` on every receiver's line.
         name = seen.route if seen.role == Role.CLIENT else ""
-        route = self.routes.route(seen.method, seen.path, seen.host, name)
-        if route is None:
-            return None
+        return self.routes.route(seen.method, seen.path, seen.host, name)
+
+    def place_on(self, route: Policy | Unknown, seen: Shown) -> Place | None:
+        """The place of a line whose route is known: it follows from role, pod and destination."""
         if seen.role == Role.UNROUTED:
             # Most are senders' answers to requests that have no route.
             pod = self.versions.sure(seen.pod)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests import recordings
+from tests.lines import shipped
 from verifier.check import report, sources
 from verifier.check.lookup import explain_files
 from verifier.check.pieces import whole_end
@@ -122,6 +123,27 @@ def test_request_in_pieces_is_explained(tmp_path: Path) -> None:
     verdicts_and_lines = [(story.verdicts, len(story.lines)) for story in whole]
     assert [(story.verdicts, len(story.lines)) for story in split] == verdicts_and_lines
     assert verdicts_and_lines[0][0] == {"matched": 1}
+
+
+def test_labels_that_come_last_tell_the_versions_of_all_lines(tmp_path: Path) -> None:
+    """Shippers add none to a pod's first lines, and its name tells nothing; `explain` agrees."""
+    file = tmp_path / "mesh.log"
+    with file.open("wb") as out:
+        for pod, lines in recordings.read("leak").items():
+            name, _, version = pod.partition("-v")
+            for line in (*lines, lines[-1]):
+                labels = {"version": f"v{version[0]}"} if line is lines[-1] else {}
+                text = line.decode().rstrip()
+                out.write(shipped(text, pod=f"{name}-5d8f9b7c6-{pod[-5:]}", **labels) + b"\n")
+    line = recordings.read("leak")[MIRROR][0].decode()
+    request_id = next(re.finditer(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", line))[0]
+
+    assert verdicts([str(file)]) == {"matched": 1817, "leak": 61}
+    told, named = (
+        [story.verdicts for story in explain_files(read_policies([POLICY]), logs, request_id)]
+        for logs in ([str(file)], recordings.write_plain(recordings.read("leak"), tmp_path))
+    )
+    assert told == named
 
 
 def test_line_that_only_looks_like_a_piece_is_a_line(tmp_path: Path) -> None:

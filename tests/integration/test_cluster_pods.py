@@ -87,6 +87,27 @@ def test_labels_of_the_cluster_tell_the_version(engine: Engine) -> None:
     assert sum(row["matched"] for row in written(engine, settled_window)) == 2
 
 
+def test_a_request_that_labels_move_to_another_window_is_counted_there(engine: Engine) -> None:
+    """Its first line is of a pod that nobody took for the primary's, just before the window."""
+    world = World(engine)
+    world.declare(make_policy(("v1", 100.0)))
+    edge = NOW + 30 * SECOND
+    world.write(
+        [
+            Given(pod="unknown", key=1, start_us=edge - 10_000),
+            Given(pod="client", key=1, start_us=edge + 5_000),
+            Given(pod="mirror0", key=1, start_us=edge + 6_000),
+        ]
+    )
+    world.settle_all()
+    assert window_of(engine, edge)["requests"] == 1
+
+    tell(engine, pod("v2"))
+    world.tick()
+
+    assert [window_of(engine, at)["matched"] for at in (edge - 1, edge)] == [1, 0]
+
+
 def test_a_name_that_is_used_again_has_what_its_pods_share(engine: Engine) -> None:
     """Which of them wrote a line nobody knows; an envelope's own labels come first."""
     tell(engine, pod("v1"))
@@ -132,6 +153,7 @@ def test_labels_of_later_lines_tell_the_version_of_the_first(engine: Engine) -> 
         directory.refresh(connection)
         assert directory.edition == 1
         assert dict(directory.pods[1].labels) == labels
+        assert directory.pod_of(2) == directory.pod_of(1) == 1
         tell_pod(connection, UNKNOWN.pod, labels | {"version": "v2"})
         directory.refresh(connection)
         assert dict(directory.pods[1].labels) == {"app": "forecast"}

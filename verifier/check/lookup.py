@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -25,9 +25,12 @@ from verifier.check.sources import Source, chunks, open_sources, read_chunk
 from verifier.explain import Found, Story, explain, show_line
 from verifier.pairing.lines import Line, Side
 from verifier.policies.model import Policy
+from verifier.policies.told import ToldLabels
 
 _SERVER_NAME: Final = b"outbound_."
 """How the TLS server name begins with which a proxy of the mesh was called."""
+_LABELLED: Final = 1_000
+"""So many lines tell the labels of a pod; where a name is used again, later ones may differ."""
 _CLUSTERS: Final = ((b"outbound|", Side.CLIENT_LIVE), (b"inbound|", Side.SERVER_OTHER))
 
 
@@ -39,6 +42,20 @@ class _Seen(msgspec.Struct):
     shipped: bool = False
     tls: bool = False
     numbers: dict[str, int] = {}
+
+
+class _Match(NamedTuple):
+    """A line that may be of an id, and where it is."""
+
+    source: Source
+    line: RawLine
+    number: int
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether a shipper's record names its pod, and no labels."""
+        pod = self.line.identity
+        return bool(pod.pod) and not pod.labels and pod != Identity(pod=self.source.pod)
 
 
 def _pattern(request_ids: Iterable[str]) -> re.Pattern[bytes]:
@@ -77,7 +94,7 @@ def explain_list(
 
     Args:
         policies: At least one.
-        logs: `FILE`, `-` or `POD=FILE`; all are read once.
+        logs: `FILE`, `-` or `POD=FILE`; all are read once, or twice for the labels of pods.
         request_ids: As logged; another trace reason is the same id.
         assume_complete: A named log is complete.
         formats: Of access logs, besides the known ones.
@@ -91,7 +108,10 @@ def explain_list(
     with tempfile.TemporaryDirectory(prefix="mirrorproof-") as folder:
         sources = open_sources(logs, Path(folder))
         found: dict[str, list[Found]] = {mask_request_id(one): [] for one in request_ids}
-        _find(plan, sources, found, seen)
+        matches = _find(plan, sources, found, seen)
+        told = _told(sources, matches)
+    for match in matches:
+        _read(plan, match, told, found, seen)
     evidence = {
         policy.name: _evidence(plan, number, seen, assume_complete=assume_complete)
         for number, policy in enumerate(policies)
@@ -118,11 +138,10 @@ def _evidence(plan: Plan, number: int, seen: _Seen, *, assume_complete: bool) ->
     )
 
 
-def _find(
-    plan: Plan, sources: tuple[Source, ...], found: dict[str, list[Found]], seen: _Seen
-) -> None:
-    """Adds all lines of each id, which are masked here, in the order of the files."""
-    wanted = _pattern(found).search
+def _find(plan: Plan, sources: tuple[Source, ...], ids: Iterable[str], seen: _Seen) -> list[_Match]:
+    """All lines that may be of the ids, which are masked here, in the order of the files."""
+    matches: list[_Match] = []
+    wanted = _pattern(ids).search
     for source in sources:
         if source.pod:
             seen.pods.setdefault(Identity(pod=source.pod), None)
@@ -141,8 +160,8 @@ def _find(
             seen.tls |= _SERVER_NAME in line
             if wanted(line):
                 whole = _whole(plan, source, lines, index, joined)
-                for request_id, one in _read(plan, source, whole, number, found, seen):
-                    found[request_id].append(one)
+                matches += [_Match(source, one, number) for one in whole]
+    return matches
 
 
 def _whole(
@@ -160,40 +179,64 @@ def _whole(
     return whole
 
 
+def _told(sources: tuple[Source, ...], matches: Iterable[_Match]) -> ToldLabels:
+    """The labels of pods whose lines among these have none, as other lines tell them.
+
+    The files are read again only where there are such pods in shippers' records.
+    """
+    found, bare = ToldLabels(), [one.line.identity for one in matches if one.is_bare]
+    left = dict.fromkeys((pod.pod for pod in bare), _LABELLED)
+    if not left:
+        return found
+    names = re.compile(b"|".join(re.escape(name.encode()) for name in left)).search
+    for chunk in chunks(sources):
+        source = sources[chunk.source]
+        for line in read_chunk(source, chunk):
+            # However a shipper writes labels, and asked first, as most lines have some or none.
+            if b"abel" not in line or not names(line):
+                continue
+            for one in unwrap(line, Identity(pod=source.pod)):
+                if isinstance(one, RawLine) and one.identity.labels and left.get(one.identity.pod):
+                    left[one.identity.pod] -= 1
+                    found.note(one.identity)
+        if not any(left.values()):
+            break
+    return found
+
+
 def _read(
-    plan: Plan, source: Source, lines: list[RawLine], number: int, ids: Container[str], seen: _Seen
-) -> Iterator[tuple[str, Found]]:
-    """The lines of the ids among those of one line of a file, each with its id, masked."""
-    for piece in lines:
-        seen.shipped |= piece.identity.pod != source.pod
-        log = plan.lines.parse(piece.text.rstrip("\r"))
-        if not isinstance(log, AccessLog) or mask_request_id(log.request_id) not in ids:
-            continue
-        who = writer_of(log, piece.identity)
-        observation = observe(log, piece.text, who, plan.hosts, b"", own_host=plan.own_host(who))
-        place = plan.place(observation) if observation is not None else None
-        if observation is None or place is None:
-            continue
-        pod = who.pod
-        seen.pods.setdefault(who, None)
-        seen.parts.setdefault(who, set()).add((place[2], place[0], place[1]))
-        told = Line(
-            place[0],
-            place[1],
-            log.start_us,
-            log.end_us,
-            log.code,
-            observation.traits,
-            log.attempt,
-            seen.numbers.setdefault(pod, len(seen.numbers)),
-            observation.line_id,
+    plan: Plan, match: _Match, labels: ToldLabels, found: dict[str, list[Found]], seen: _Seen
+) -> None:
+    """Adds a line to those of its id, if it is of one of them and a policy concerns it."""
+    source, piece, number = match
+    seen.shipped |= piece.identity.pod != source.pod
+    log = plan.lines.parse(piece.text.rstrip("\r"))
+    if not isinstance(log, AccessLog) or mask_request_id(log.request_id) not in found:
+        return
+    who = labels.completed(writer_of(log, piece.identity))
+    observation = observe(log, piece.text, who, plan.hosts, b"", own_host=plan.own_host(who))
+    place = plan.place(observation) if observation is not None else None
+    if observation is None or place is None:
+        return
+    pod = who.pod
+    seen.pods.setdefault(who, None)
+    seen.parts.setdefault(who, set()).add((place[2], place[0], place[1]))
+    told = Line(
+        place[0],
+        place[1],
+        log.start_us,
+        log.end_us,
+        log.code,
+        observation.traits,
+        log.attempt,
+        seen.numbers.setdefault(pod, len(seen.numbers)),
+        observation.line_id,
+    )
+    shown = show_line(told, pod, log, f"{source.name}:{number}")
+    policy = plan.policies[place.policy]
+    found[mask_request_id(log.request_id)].append(
+        Found(
+            observation.key, policy, told, log.method, log.path, shown,
+            unknown=bool(place.unknown),
         )
-        shown = show_line(told, pod, log, f"{source.name}:{number}")
-        policy = plan.policies[place.policy]
-        yield (
-            mask_request_id(log.request_id),
-            Found(
-                observation.key, policy, told, log.method, log.path, shown,
-                unknown=bool(place.unknown),
-            ),
-        )  # fmt: skip
+    )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from collector.keys import mask_request_id
 from verifier.pairing.lines import Line
+from verifier.places import Place
 
 LAYOUT: Final = struct.Struct("<qqqQIII")
 """A `Record`."""
@@ -55,6 +56,13 @@ class Kind(NamedTuple):
     route_unknown: int
     attempt: int
     others: tuple[tuple[int, int, int], ...] = ()
+
+    def at(self, place: Place) -> Kind:
+        """The same at another place."""
+        side, mirror, policy, unknown, others = place
+        return self._replace(
+            side=side, mirror=mirror, policy=policy, route_unknown=unknown, others=others
+        )
 
 
 def key_of(request_id: str, method: str, path: str, host: str) -> int:

@@ -16,19 +16,18 @@ from collector.records import Identity
 from verifier.check.answers import compare
 from verifier.check.clocks import learn, shift
 from verifier.check.evidence import (
-    Part,
     PolicyEvidence,
     logs_only_errors,
     speaks_tls,
     unreadable,
     weigh,
 )
-from verifier.check.kinds import Stretch
 from verifier.check.plan import Plan
 from verifier.check.pool import map_tasks
-from verifier.check.records import Kind, shares
+from verifier.check.records import shares
 from verifier.check.reduce import Reducer
-from verifier.check.scan import ChunkReport, Scanner
+from verifier.check.scan import Scanner
+from verifier.check.scanned import LineCounts, Scanned
 from verifier.check.sources import Chunk, Source, chunks, open_sources
 from verifier.pairing.context import (
     settle_filtered,
@@ -46,16 +45,6 @@ _SHARE_BYTES: Final = 16 * 1024 * 1024  # of input; a share of the keys then fit
 
 Progress = Callable[[str, int, int], None]
 """Told (stage, done, total): bytes while reading, shares while judging."""
-
-
-class LineCounts(msgspec.Struct):
-    """How every line that was read ended."""
-
-    read: int = 0
-    observations: int = 0
-    repeated: int = 0
-    ignored: int = 0
-    quarantined: int = 0
 
 
 class Outcome(msgspec.Struct):
@@ -84,23 +73,6 @@ class Outcome(msgspec.Struct):
     pods: list[Identity]
     refused: list[tuple[int, int, str]]
     read_line: ReadLine
-
-
-class _Scanned(msgspec.Struct):
-    """The first pass, put together."""
-
-    lines: LineCounts
-    first_lines: list[int] = []
-    pods: list[Identity] = []
-    stretches: dict[Identity, Stretch | None] = {}
-    numbers: dict[int, list[int]] = {}
-    kinds: dict[int, Kind] = {}
-    parts: dict[Identity, set[Part]] = {}
-    seconds: set[int] = set()
-    shipped: bool = False
-    refused: list[tuple[int, int, str]] = []
-    access_logs: list[int] = []
-    quarantined: list[int] = []
 
 
 @contextmanager
@@ -149,7 +121,7 @@ def check(
 
 
 def _weigh_all(
-    plan: Plan, scanned: _Scanned, *, assume_complete: bool
+    plan: Plan, scanned: Scanned, *, assume_complete: bool
 ) -> tuple[PolicyEvidence, ...]:
     """The evidence of each policy."""
     return tuple(
@@ -167,7 +139,7 @@ def _weigh_all(
 
 
 def _settle_by_logs(
-    plan: Plan, tallies: tuple[Tally, ...], scanned: _Scanned, sources: tuple[Source, ...]
+    plan: Plan, tallies: tuple[Tally, ...], scanned: Scanned, sources: tuple[Source, ...]
 ) -> None:
     """Doubts what lacks in logs that are filtered, or hold lines that cannot be read."""
     for number, (policy, tally) in enumerate(zip(plan.policies, tallies, strict=True)):
@@ -183,14 +155,13 @@ def _first_pass(
     parts: list[Chunk],
     spill: Path,
     progress: Progress,
-) -> _Scanned:
+) -> Scanned:
     """Reads all chunks."""
     total = sum(source.size for source in sources)
     shares = 1
     while shares * _SHARE_BYTES < total and shares < 4096:
         shares *= 2
-    scanned = _Scanned(LineCounts(), access_logs=[0] * len(sources), quarantined=[0] * len(sources))
-    numbers: dict[tuple[str, str], int] = {}
+    scanned = Scanned(access_logs=[0] * len(sources), quarantined=[0] * len(sources))
     reports = map_tasks(
         lambda: Scanner(plan, sources, spill, shares).scan,
         list(enumerate(parts)),
@@ -199,22 +170,16 @@ def _first_pass(
     done = next_line = 0
     for chunk, report in zip(parts, reports, strict=True):
         next_line = 0 if chunk.start == 0 else next_line
-        scanned.access_logs[chunk.source] += (
-            report.observations + report.elsewhere + report.quarantined
-        )
-        scanned.quarantined[chunk.source] += report.quarantined
-        _join(scanned, report, chunk, next_line, numbers)
+        scanned.join(report, chunk.source, next_line)
         next_line += report.lines
         done += chunk.end - chunk.start
         progress("reading", done, total)
     _refuse_other_files(scanned, sources)
-    for source in sources:
-        if source.pod and ("", source.pod) not in numbers:
-            scanned.stretches[Identity(pod=source.pod)] = None
+    scanned.finish(plan, sources)
     return scanned
 
 
-def _refuse_other_files(scanned: _Scanned, sources: tuple[Source, ...]) -> None:
+def _refuse_other_files(scanned: Scanned, sources: tuple[Source, ...]) -> None:
     """Refuses input without any access log. One quiet pod's log may hold none, all may not.
 
     Raises:
@@ -230,48 +195,10 @@ def _refuse_other_files(scanned: _Scanned, sources: tuple[Source, ...]) -> None:
         raise InputError(msg)
 
 
-def _join(
-    scanned: _Scanned,
-    report: ChunkReport,
-    chunk: Chunk,
-    next_line: int,
-    numbers: dict[tuple[str, str], int],
-) -> None:
-    """Adds one chunk's report; gives its new pods common numbers."""
-    own = scanned.numbers.setdefault(report.worker, [])
-    for pod in report.pods:
-        name = (pod.cluster, pod.pod)
-        if name not in numbers:
-            numbers[name] = len(scanned.pods)
-            scanned.pods.append(pod)
-        own.append(numbers[name])
-    for number, kind in report.kinds.items():
-        scanned.kinds[number] = kind._replace(pod=own[kind.pod])
-        parts = scanned.parts.setdefault(scanned.pods[own[kind.pod]], set())
-        parts.add((kind.policy, kind.side, kind.mirror))
-    for number, stretch in report.stretches.items():
-        pod = scanned.pods[own[number]]
-        known = scanned.stretches.setdefault(pod, stretch)
-        if known is not None:
-            known.widen(stretch.first_us, stretch.last_us)
-    scanned.first_lines.append(next_line + 1)
-    scanned.shipped |= report.shipped
-    scanned.seconds |= report.seconds
-    lines = scanned.lines
-    lines.observations += report.observations
-    lines.ignored += report.elsewhere + report.other
-    lines.quarantined += report.quarantined
-    lines.read = lines.observations + lines.ignored + lines.quarantined
-    room = 5 - len(scanned.refused)
-    scanned.refused += [
-        (chunk.source, next_line + 1 + index, reason) for index, reason in report.samples[:room]
-    ]
-
-
 def _second_pass(
     plan: Plan,
     evidence: tuple[PolicyEvidence, ...],
-    scanned: _Scanned,
+    scanned: Scanned,
     clocks: dict[int, int],
     spill: Path,
     limit: int,

@@ -21,7 +21,7 @@ from collector.records import AccessLog, Identity
 from verifier.check.answers import Sample
 from verifier.check.kinds import Kinds, Known, Stretch
 from verifier.check.pieces import held_piece
-from verifier.check.plan import Plan
+from verifier.check.plan import Bare, Plan
 from verifier.check.records import LAYOUT, Kind, key_of
 from verifier.check.sources import Chunk, Source, read_chunk
 from verifier.places import Place
@@ -52,6 +52,7 @@ class ChunkReport(msgspec.Struct):
         samples: (line number in the chunk, reason) of the first quarantined lines.
         pods: Pods that this worker met for the first time, in the order of their numbers.
         kinds: Kinds that this worker met for the first time, by their numbers.
+        bare: Of those whose pod has no labels, what to ask again once they are told.
         stretches: The stretch of each pod's lines so far, by its number.
         seconds: Seconds since the epoch in which lines of watched hosts started.
         shipped: Some line named its own pod: the file is a stream of many pods.
@@ -66,6 +67,7 @@ class ChunkReport(msgspec.Struct):
     samples: list[tuple[int, str]] = []
     pods: list[Identity] = []
     kinds: dict[int, Kind] = {}
+    bare: dict[int, Bare] = {}
     stretches: dict[int, Stretch] = {}
     seconds: set[int] = set()
     shipped: bool = False
@@ -90,7 +92,7 @@ class Scanner:
         self._spill: defaultdict[int, bytearray] = defaultdict(bytearray)
         self._pods: dict[Identity, int] = {}
         self._stretches: list[Stretch] = []
-        self._numbers: dict[Kind, int] = {}
+        self._numbers: dict[tuple[Kind, Bare | None], int] = {}
         self._known: Final = Kinds()
         total_bytes = sum(source.size for source in sources)
         self._sample: Final = Sample(folder.parent, self._worker, total_bytes)
@@ -202,6 +204,7 @@ class Scanner:
         index: int,
     ) -> None:
         """Counts and stores a line of any kind."""
+        shipped = who is pod
         log = self._plan.lines.parse(text)
         if not isinstance(log, AccessLog):
             self._count_other(report, index, log)
@@ -219,7 +222,9 @@ class Scanner:
         number = self._pod_number(report, pod, log)
         self._stretches[number].widen(log.start_us, log.end_us)
         place = self._plan.place(seen)
-        kind = None if place is None else self._kind_number(report, number, seen, place)
+        # What is no shipper's record has labels nowhere.
+        bare = self._plan.bare(seen) if shipped else None
+        kind = None if place is None else self._kind_number(report, number, seen, place, bare)
         if not self._plan.depends_on_path(seen.host) and not self._plan.lines.has_texts:
             self._known.learn(text, who, seen, Known(seen.host, kind, self._stretches[number]))
         if kind is not None:
@@ -249,16 +254,20 @@ class Scanner:
             self._stretches.append(Stretch(log.start_us, log.end_us))
         return number
 
-    def _kind_number(self, report: ChunkReport, pod: int, seen: Observation, place: Place) -> int:
+    def _kind_number(
+        self, report: ChunkReport, pod: int, seen: Observation, place: Place, bare: Bare | None
+    ) -> int:
         """The number of a line's kind; a new one is reported."""
         side, mirror, policy, unknown, others = place
         kind = Kind(
             pod, seen.log.code, seen.traits, side, mirror, policy, unknown, seen.log.attempt, others
         )
-        number = self._numbers.get(kind)
+        number = self._numbers.get((kind, bare))
         if number is None:
-            number = self._numbers[kind] = self._worker << 32 | len(self._numbers)
+            number = self._numbers[kind, bare] = self._worker << 32 | len(self._numbers)
             report.kinds[number] = kind
+            if bare is not None:
+                report.bare[number] = bare
         return number
 
     def _write(self) -> None:

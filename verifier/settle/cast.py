@@ -22,6 +22,7 @@ from verifier.pairing.lines import Side
 from verifier.policies.model import Policy
 from verifier.policies.pods import is_gateway
 from verifier.policies.resolve import PodVersions
+from verifier.policies.told import ToldLabels
 from verifier.settle.cluster_pods import ClusterLife, ClusterPods, Named
 from verifier.sides import Sides, mirror_destinations
 
@@ -49,7 +50,9 @@ class Directory:
         self.cluster: Final = ClusterPods()
         self.edition = 0
         self._bare: Final[dict[Named, list[int]]] = {}
-        self._told: Final[dict[tuple[str, Named], set[tuple[str, str]]]] = {}
+        self._told: Final = ToldLabels()
+        self._first: Final[dict[tuple[str, Named], int]] = {}
+        self._same: Final[dict[int, int]] = {}
         self.destinations: Final[dict[int, Destination]] = {}
         self.hosts: Final[dict[int, str]] = {}
         self._numbers: str | None = None
@@ -85,23 +88,34 @@ class Directory:
             self.hosts.update((row.id, row.name) for row in rows)
         self._complete(named | self.cluster.refresh(connection))
 
+    def pod_of(self, number: int) -> int:
+        """The number of the pod that has this one: with other labels it has several.
+
+        Rule: a pod is told by its name, as `check` does, so that a line that is delivered again
+        with labels is the same line, and a pod does not retry itself under another number.
+        """
+        return self._same.get(number, number)
+
     def _start_anew(self, numbers: str) -> None:
         """Forgets all once numbers were dropped: SQLite gives them again."""
         if self._numbers not in (None, numbers):
-            for known in (self.pods, self.destinations, self.hosts, self._bare, self._told):
+            for known in (
+                self.pods, self.destinations, self.hosts, self._bare, self._told, self._first,
+                self._same,
+            ):  # fmt: skip
                 known.clear()
             self.cluster.forget()
             self.edition += 1
         self._numbers = numbers
 
     def _note(self, number: int, pod: Identity) -> Named:
-        """Takes a pod down by its name: shippers often add no labels to a pod's first lines."""
+        """Takes a pod down by its name."""
         name = pod.namespace, pod.pod
-        if pod.labels:
-            # Of a name that was used again counts what all have in common.
-            told = self._told.setdefault((pod.cluster, name), set(pod.labels))
-            told.intersection_update(pod.labels)
-        else:
+        self._told.note(pod)
+        first = self._first.setdefault((pod.cluster, name), number)
+        if first != number:
+            self._same[number] = first
+        if not pod.labels:
             self._bare.setdefault(name, []).append(number)
         return name
 
@@ -110,10 +124,7 @@ class Directory:
         changed = False
         for number in (one for name in named for one in self._bare.get(name, ())):
             bare = msgspec.structs.replace(self.pods[number], labels=())
-            found = self.cluster.completed(bare)
-            told = self._told.get((bare.cluster, (bare.namespace, bare.pod)))
-            if told and not found.labels:
-                found = msgspec.structs.replace(bare, labels=tuple(sorted(told)))
+            found = self._told.completed(self.cluster.completed(bare))
             changed |= found != self.pods[number]
             self.pods[number] = found
         self.edition += changed
@@ -161,6 +172,10 @@ class Cast:
         if asked not in self._cache:
             self._cache[asked] = self._ask(role, pod_id, destination_id)
         return self._cache[asked]
+
+    def pod_of(self, pod_id: int) -> int:
+        """See `Directory.pod_of`."""
+        return self._directory.pod_of(pod_id)
 
     def _ask(self, role: int, pod_id: int, destination_id: int | None) -> Part | None:
         to = None if destination_id is None else self._directory.destinations[destination_id]

@@ -261,7 +261,7 @@ def line_of(row: Any, cast: Cast) -> Line | None:
         row.code,
         row.traits,
         row.attempt,
-        row.pod_id,
+        cast.pod_of(row.pod_id),
         row.line_id,
         row,
     )

@@ -18,25 +18,17 @@ from sqlalchemy.dialects import postgresql, sqlite
 from collector.db.tables import batch, observation, position
 from collector.records import Role
 from collector.sources.protocol import Partition
-from verifier.pairing.doubt import REACH_US
-from verifier.settle.chains import LONGEST_US, chains
+from verifier.settle.around import FEW_KEYS, around
 from verifier.settle.clocks import RIGHT, Clocks
-from verifier.settle.presence import AFTER_US, BEFORE_US
 from verifier.settle.progress import Progress
-from verifier.settle.rows import read_rows
 from verifier.settle.silence import HOUR_US
-from verifier.settle.windows import SECOND_US, Span
+from verifier.settle.windows import SECOND_US
 from verifier.settle.written import written_with
-from verifier.tables import pod_hour, resettle, settled_batch, settled_window
+from verifier.tables import pod_hour, resettle, settled_batch
 
 _IDS_AT_ONCE: Final = 5_000
-_FEW_KEYS: Final = 5_000
-"""Up to so many late keys their windows are found exactly; beyond, all around them are taken."""
 _HOURS_KEPT: Final = 48
 """Of each pod: its latest."""
-_BEFORE_US: Final = max(REACH_US, AFTER_US) + SECOND_US
-_AFTER_US: Final = max(REACH_US, BEFORE_US) + SECOND_US
-"""How far around itself a line may change what is said of others."""
 
 
 class NewBatch(msgspec.Struct, frozen=True):
@@ -163,19 +155,8 @@ def touched(
     seconds = _late_seconds(connection, late, hosts, until_us)
     if not seconds:
         return set()
-    found = _sensitive(connection, policy, seconds, progress)
     keys = _late_keys(connection, late, hosts, until_us)
-    if len(keys) > _FEW_KEYS:
-        reach = LONGEST_US + horizon_us + clocks.most_us
-        spans = _spans(seconds, reach, reach)
-        return found | {w.start_us for span in spans for w in progress.grid.windows(span)}
-    begin, end = seconds[0] * SECOND_US, (seconds[-1] + 1) * SECOND_US
-    span = Span(begin - clocks.most_us, end + clocks.most_us)
-    for _, rows in read_rows(connection, keys, span, horizon_us, clocks):
-        for chain in chains(rows, horizon_us):
-            if chain.meets(span):
-                found |= {progress.grid.window(row.start_us).start_us for row in chain.rows}
-    return {start for start in found if start < progress.settled_to_us}
+    return around(connection, policy, seconds, keys, progress, horizon_us, clocks)
 
 
 def _late_seconds(
@@ -196,53 +177,17 @@ def _late_seconds(
 def _late_keys(
     connection: Connection, late: Sequence[int], hosts: Collection[int], until_us: int
 ) -> list[bytes]:
-    """The keys of late lines; one more than `_FEW_KEYS` at most."""
+    """The keys of late lines; one more than `FEW_KEYS` at most."""
     c = observation.c
     found: set[bytes] = set()
     for ids in portions(late):
         query = select(c.key).where(
             *written_with(connection, ids), c.host_id.in_(hosts), c.start_us < until_us
         )
-        found.update(connection.scalars(query.distinct().limit(_FEW_KEYS + 1)))
-        if len(found) > _FEW_KEYS:
+        found.update(connection.scalars(query.distinct().limit(FEW_KEYS + 1)))
+        if len(found) > FEW_KEYS:
             break
     return sorted(found)
-
-
-def _spans(seconds: Iterable[int], before_us: int, after_us: int) -> list[Span]:
-    """Seconds in order, widened, and joined where they meet."""
-    found: list[Span] = []
-    for second in seconds:
-        begin = second * SECOND_US - before_us
-        end = (second + 1) * SECOND_US + after_us
-        if found and begin <= found[-1].end_us:
-            found[-1] = Span(found[-1].start_us, max(end, found[-1].end_us))
-        else:
-            found.append(Span(begin, end))
-    return found
-
-
-def _sensitive(
-    connection: Connection, policy: str, seconds: Sequence[int], progress: Progress
-) -> set[int]:
-    """Settled windows around late lines, of which something rests on what their surroundings log.
-
-    Findings do (orphan or unverifiable, duplicate or not), and so does a control group that is
-    empty as the primary was not seen to log.
-    """
-    c = settled_window.c
-    found: set[int] = set()
-    for span in _spans(seconds, _BEFORE_US, _AFTER_US):
-        windows = list(progress.grid.windows(span))
-        query = select(c.start_us).where(
-            c.policy == policy,
-            c.start_us >= windows[0].start_us,
-            c.start_us <= windows[-1].start_us,
-            c.superseded_us.is_(None),
-            (c.findings > 0) | (c.control == 0),
-        )
-        found.update(connection.scalars(query))
-    return found
 
 
 def enqueue(connection: Connection, policy: str, starts: Iterable[int]) -> None:

@@ -8,9 +8,13 @@ from sqlalchemy import Connection, select
 
 from verifier.pairing.lines import Reason
 from verifier.pairing.tally import Tally
+from verifier.settle.around import FEW_KEYS, around
+from verifier.settle.clocks import Clocks
+from verifier.settle.progress import Progress
 from verifier.settle.running import awaited_us
 from verifier.settle.silence import Silence
 from verifier.settle.versions import Version
+from verifier.settle.windows import SECOND_US
 from verifier.tables import finding, settled_window
 
 _OF_LIFE = (Reason.MIRROR_LOG_INCOMPLETE, Reason.MIRROR_SILENT)
@@ -62,22 +66,45 @@ def revived(
             yield row.start_us
 
 
-def unnamed(connection: Connection, name: str, since_us: int) -> list[int]:
-    """The starts of windows in which pods of unknown version received requests.
+def renamed(
+    connection: Connection,
+    name: str,
+    since_us: int,
+    progress: Progress,
+    horizon_us: int,
+    clocks: Clocks,
+) -> set[int]:
+    """The starts of windows that may change once labels of pods are told.
+
+    Those in which pods of unknown version received requests, and those to which such a request
+    may belong: its first line may have been one that nobody took for a request before.
 
     Args:
         connection: In the settling transaction.
         name: The policy.
         since_us: Of windows that start then or later.
+        progress: How far it is settled.
+        horizon_us: Its longest horizon.
+        clocks: How far the clocks of its pods are ahead.
     """
     w, c = settled_window.c, finding.c
     doubtful = select(w.start_us).where(
         w.policy == name, w.start_us >= since_us, w.superseded_us.is_(None), w.unverifiable > 0
     )
-    query = select(c.window_start_us).where(
+    is_of_versions = (
         c.policy == name,
         c.window_start_us.in_(doubtful),
         c.superseded_us.is_(None),
         c.reason.in_(_OF_VERSIONS),
     )
-    return list(connection.scalars(query.distinct()))
+    starts = set(connection.scalars(select(c.window_start_us).where(*is_of_versions).distinct()))
+    if not starts:
+        return starts
+    keys = select(c.key).where(*is_of_versions).distinct().limit(FEW_KEYS + 1)
+    seconds = sorted(
+        second
+        for window in map(progress.grid.window, starts)
+        for second in range(window.start_us // SECOND_US, window.end_us // SECOND_US)
+    )
+    found = [bytes(key) for key in connection.scalars(keys)]
+    return starts | around(connection, name, seconds, found, progress, horizon_us, clocks)

@@ -17,7 +17,7 @@ from verifier.settle.clocks import Lesson
 from verifier.settle.late import NewBatch
 from verifier.settle.next_group import next_group
 from verifier.settle.progress import Progress, progress_of, save_progress
-from verifier.settle.recheck import recheck_us, revived, unnamed
+from verifier.settle.recheck import recheck_us, renamed, revived
 from verifier.settle.record import Moment, Recorder, Settled
 from verifier.settle.silence import HOUR_US, Silence
 from verifier.settle.span import Judge
@@ -164,7 +164,7 @@ class _Tick:
             starts |= {*revived(self._connection, name, first_us, complete_us, silence_at)}
             if is_renamed:
                 since_us = max(first_us, progress.settled_to_us - HOUR_US)
-                starts |= {*unnamed(self._connection, name, since_us)}
+                starts |= renamed(self._connection, name, since_us, progress, horizon_us, clocks)
             late.enqueue(self._connection, name, {one for one in starts if one >= first_us})
             self._settle_again(name, progress.grid, first_us)
         if watermark_us is not None and hosts:
