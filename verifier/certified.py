@@ -13,7 +13,7 @@ from verifier.settle import report
 from verifier.settle.lease import database_now_us
 from verifier.settle.progress import progress_of
 from verifier.settle.windows import Span
-from verifier.times import read_moment
+from verifier.times import iso_time, read_moment
 
 
 def certify(engine: Engine, policy: str, since: str, until: str | None) -> dict[str, Any]:
@@ -33,8 +33,11 @@ def certify(engine: Engine, policy: str, since: str, until: str | None) -> dict[
         if until is not None:
             until_us = read_moment("--until", until, now_us)
         since_us = read_moment("--since", since, now_us)
+        if since_us >= until_us and until is None:
+            come = iso_time(until_us)
+            raise UsageError(f"nothing is settled since --since: settling has come to {come}")
         if since_us >= until_us:
-            raise UsageError("--since is not before --until, or nothing is settled since then")
+            raise UsageError("--since is not before --until")
         grid = progress.grid
         span = Span(grid.window(since_us).start_us, grid.window(until_us - 1).end_us)
         made = certificate.make(connection, policy, span, now_us)

@@ -60,6 +60,26 @@ def test_the_api_gives_the_same_certificate(world: World) -> None:
     assert check(world.engine, answer.json())["misfits"] == []
 
 
+def test_what_is_not_settled_yet_is_told_apart_from_a_wrong_question(world: World) -> None:
+    """Whoever asks again later gets it; a range that is named is certified as not proven."""
+    late_us = world.now_us + 3_600 * SECOND
+    since = iso_time(world.now_us)
+    with asking(services_of(world.engine, late_us)) as api:
+
+        def get(**more: str) -> Any:
+            return api.get("/api/v1/certificate", params={"policy": NAME} | more)
+
+        early, named = get(since=since), get(since=since, until=iso_time(late_us))
+        future = get(since=iso_time(late_us + SECOND))
+
+    assert (early.status_code, early.json()["type"]) == (409, "urn:mirrorproof:problem:not-yet")
+    assert "nothing of weather/forecast is settled since" in early.json()["detail"]
+    assert (named.status_code, named.json()["statement"]) == (200, "not_proven")
+    assert future.status_code == 422
+    with pytest.raises(UsageError, match="settling has come to"):
+        certify(world.engine, NAME, since, None)
+
+
 def test_a_late_line_is_no_misfit(world: World) -> None:
     """The windows of then are still there beside their corrections."""
     certificate = made(world.engine)

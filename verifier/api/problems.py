@@ -82,6 +82,11 @@ def not_found(what: str) -> Refusal:
     return Refusal(HTTPStatus.NOT_FOUND, "not-found", what)
 
 
+def not_yet(what: str) -> Refusal:
+    """The question is right, and will have an answer later."""
+    return Refusal(HTTPStatus.CONFLICT, "not-yet", what)
+
+
 def answer(request: Request, refusal: Refusal) -> JSONResponse:
     """The problem that a refusal is."""
     problem = Problem(
