@@ -27,6 +27,7 @@ from collector.db.tables import (
 )
 from collector.observation import Destination
 from collector.records import Identity, Role
+from tests.presence import note_presence
 from verifier.policies.model import Mirror, Policy, Rules, Weighted
 from verifier.policies.stored import to_record
 from verifier.settle.tick import Ticked, Ticker, TickRules
@@ -126,6 +127,8 @@ class World:
         engine: A migrated database.
         now_us: The database's clock.
         rules: How windows are settled.
+        set_wise: As for `Ticker`.
+        noted: Whether batches tell who wrote when; those of older releases do not.
     """
 
     engine: Engine
@@ -137,6 +140,7 @@ class World:
         )
     )
     set_wise: bool = True
+    noted: bool = True
     _offsets: dict[int, int] = field(default_factory=dict)
     _line_ids: int = 0
 
@@ -176,6 +180,8 @@ class World:
             ]
             if rows:
                 connection.execute(insert(observation), rows)
+                if self.noted:
+                    note_presence(connection, batch_id, {batch_id: self.now_us})
             ends = [line.start_us + line.duration_us for line in lines]
             known = max(ends, default=None)
             self._place(connection, partition, next_offset=end, watermark_us=known)

@@ -12,6 +12,7 @@ from collector.clock import Clock, SystemClock
 from collector.db.engine import disposing, open_engine
 from collector.db.kept import note
 from collector.db.retention import Aging, collectors_tables
+from collector.db.sign_tables import presence
 from collector.db.tables import policy_version
 from collector.db.unseen import numbers
 from collector.service.maintenance import Ages, Maintenance
@@ -71,6 +72,12 @@ def ages(own: RetentionSettings) -> Ages:
         nodes_us=_us(own.nodes_days),
         tables=[
             *collectors_tables(_us(own.batches_days), _us(own.quarantine_days)),
+            # Of a batch whose lines are kept for longer, these say the same.
+            Aging(
+                table=presence,
+                rows=select(presence.c.id, presence.c.committed_us),
+                keep_us=_us(own.lines_days),
+            ),
             Aging(
                 table=finding,
                 rows=findings,

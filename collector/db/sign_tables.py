@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Index, Table, Text
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, Text
 
-from collector.db.tables import metadata
+from collector.db.tables import BIG_ID, metadata
 
 node_sign: Final = Table(
     "node_sign",
@@ -32,4 +32,13 @@ wild_clock: Final = Table(
     Column("off_us", BigInteger, nullable=False, comment="its last one was so far ahead"),
     Index("ix_wild_clock_hour_us", "hour_us"),
     comment="pods whose lines have times too far from their records'",
+)
+
+presence: Final = Table(
+    "presence",
+    metadata,
+    Column("id", BIG_ID, primary_key=True, autoincrement=False, comment="of a batch"),
+    Column("committed_us", BigInteger, nullable=False, comment="as that of the batch"),
+    Column("kinds", LargeBinary, nullable=False, comment="JSON: arrays as KindInSecond"),
+    comment="who wrote the lines of a batch in which second; a batch without: ask its lines",
 )

@@ -21,6 +21,7 @@ from collector.db.dimensions import Dimensions
 from collector.db.engine import as_our_error, driver_errors, writing
 from collector.db.partitions import Partitions, Slot
 from collector.db.positions import Claim
+from collector.db.presence import insert_presence
 from collector.db.quarantine import insert_poison, mark_replayed
 from collector.db.rows import COLUMNS, COPY_BEGIN, COPY_END, Head, Packer, row_of
 from collector.db.secrets import request_key_secret
@@ -244,7 +245,7 @@ class Writer:
     def _insert(
         self, connection: Connection, stored: Sequence[tuple[Head, Sequence[Seen]]]
     ) -> None:
-        """Inserts observations by the fastest way of each database.
+        """Inserts observations, by the fastest way of each database, and who wrote them when.
 
         Raises:
             SQLAlchemyError: The database.
@@ -252,6 +253,7 @@ class Writer:
         """
         if not any(seen for _, seen in stored):
             return
+        insert_presence(connection, stored, self._dimensions.ids)
         raw: Any = connection.connection.driver_connection
         if connection.dialect.name == "postgresql":
             with driver_errors(connection), raw.cursor() as cursor, cursor.copy(_COPY) as copy:

@@ -22,6 +22,7 @@ from collector.db.upkeep import keeping
 from collector.records import Role
 from collector.traits import HOP_SHIFT
 from tests.bench.kept import tell
+from tests.presence import note_presence
 
 HOST: Final = "forecast.weather.svc.cluster.local"
 TOPIC: Final = "istio-access-logs"
@@ -178,6 +179,7 @@ def _store(connection: Connection, some: Traffic) -> None:
         connection.exec_driver_sql("CREATE TEMP TABLE request(n INTEGER PRIMARY KEY, h BLOB)")
         connection.execute(text(_IDS_OF_SQLITE), parameters)
     connection.execute(text(_insert_lines(on_postgresql=on_postgresql)), parameters)
+    note_presence(connection, ids + 1, {one["id"]: one["committed_us"] for one in batches})
 
 
 _IDS_OF_SQLITE: Final = """

@@ -20,6 +20,7 @@ from collector.records import Role
 from collector.sources.protocol import Partition
 from verifier.settle.around import FEW_KEYS, around
 from verifier.settle.clocks import RIGHT, Clocks
+from verifier.settle.kinds import kinds_of
 from verifier.settle.progress import Progress
 from verifier.settle.silence import HOUR_US
 from verifier.settle.windows import SECOND_US
@@ -94,17 +95,10 @@ def look_back(connection: Connection, where: Partition, to_offset: int) -> None:
 
 def note_pods(connection: Connection, batches: Sequence[NewBatch]) -> None:
     """Notes how many requests pods received by hour. Senders' names may look like a mirror's."""
-    c = observation.c
-    hour = (c.start_us // HOUR_US).label("hour")
     seen: Counter[tuple[int, int]] = Counter()
-    for ids in portions([one.id for one in batches if one.min_start_us is not None]):
-        query = (
-            select(c.pod_id, hour, func.count())
-            .where(*written_with(connection, ids), c.role == int(Role.SERVER))
-            .group_by(c.pod_id, hour)
-        )
-        for row in connection.execute(query):
-            seen[row[0], row[1] * HOUR_US] += row[2]
+    for kind in kinds_of(connection, [one.id for one in batches if one.min_start_us is not None]):
+        if kind.role == Role.SERVER:
+            seen[kind.pod_id, kind.second * SECOND_US // HOUR_US * HOUR_US] += kind.lines
     if not seen:
         return
     c = pod_hour.c
@@ -163,15 +157,13 @@ def _late_seconds(
     connection: Connection, late: Sequence[int], hosts: Collection[int], until_us: int
 ) -> list[int]:
     """The seconds in which late lines start, in order."""
-    c = observation.c
-    second = (c.start_us // SECOND_US).label("at_s")
-    found: set[int] = set()
-    for ids in portions(late):
-        query = select(second).where(
-            *written_with(connection, ids), c.host_id.in_(hosts), c.start_us < until_us
-        )
-        found.update(connection.scalars(query.distinct()))
-    return sorted(found)
+    return sorted(
+        {
+            kind.second
+            for kind in kinds_of(connection, late)
+            if kind.host_id in hosts and kind.second * SECOND_US < until_us
+        }
+    )
 
 
 def _late_keys(

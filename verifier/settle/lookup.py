@@ -18,7 +18,8 @@ from verifier.policies.model import Policy
 from verifier.settle.cast import Cast, Directory
 from verifier.settle.judging import Surroundings, line_of, taken_route
 from verifier.settle.kept import judged_from_us
-from verifier.settle.presence import Presence, look, sort
+from verifier.settle.kinds import kinds_in
+from verifier.settle.presence import Presence, looked_at, sort
 from verifier.settle.report import lines_of
 from verifier.settle.simple_keys import reach_us
 from verifier.settle.span import Judge
@@ -194,7 +195,8 @@ class _Lookup:
     def _presence(self, policy: Policy, start_us: int) -> Presence:
         span = Span(start_us, start_us + 1)
         hosts = self._judge.hosts_of(policy.name)
-        seen = look(self._connection, hosts, span, reach_us(policy.rules.horizon_us))
+        reach = reach_us(policy.rules.horizon_us)
+        seen = kinds_in(self._connection, hosts, looked_at(span, reach))
         return sort(seen, Cast(policy, self._directory))
 
     def _hole(self, policy: Policy, mirror: int, start_us: int) -> Reason | None:

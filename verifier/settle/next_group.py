@@ -7,9 +7,9 @@ from itertools import islice
 
 from sqlalchemy import Connection, func, select
 
-from collector.db.tables import batch, observation
+from collector.db.tables import batch
+from verifier.settle.kinds import kinds_in
 from verifier.settle.windows import SECOND_US, Grid, Span, joined
-from verifier.settle.written import started
 
 
 def next_group(
@@ -37,7 +37,7 @@ def next_group(
             return []
         begin = first
     wide = Span(begin - more_us, span.end_us + more_us)
-    first = _first_line_us(connection, hosts, wide)
+    first = _first_us(connection, hosts, wide)
     if first is None:
         return []
     first_us = max(first - more_us, begin) if more_us else first
@@ -45,15 +45,14 @@ def next_group(
     return next(joined(islice(windows, limit), limit))
 
 
-def _first_line_us(connection: Connection, hosts: Collection[int], span: Span) -> int | None:
-    """When the first line of a span starts. Looks far ahead only where nothing is near."""
-    c, begin, step_us = observation.c, span.start_us, SECOND_US
+def _first_us(connection: Connection, hosts: Collection[int], span: Span) -> int | None:
+    """The second of a span's first line. Looks far ahead only where nothing is near."""
+    begin, step_us = span.start_us, SECOND_US
     while begin < span.end_us:
         end = min(begin + step_us, span.end_us)
-        where = started(connection, Span(begin, end))
-        query = select(func.min(c.start_us)).where(*where, c.host_id.in_(hosts))
-        first = connection.scalar(query)
+        seconds = (kind.second for kind in kinds_in(connection, hosts, Span(begin, end)))
+        first = min(seconds, default=None)
         if first is not None:
-            return int(first)
+            return max(first * SECOND_US, begin)
         step_us, begin = 8 * step_us, end
     return None

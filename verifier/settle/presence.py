@@ -1,21 +1,19 @@
-"""Who wrote lines when, to the second: the first, cheap look at a span."""
+"""What the first look at a span shows for a policy: who logged when, and in which part. Pure."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, select
 
-from collector.db.tables import observation
+from collector.db.presence import KindInSecond
 from collector.records import Role
 from verifier.pairing.lines import Side
 from verifier.settle.cast import Cast
 from verifier.settle.windows import SECOND_US, Span
-from verifier.settle.written import started
 
 BEFORE_US: Final = 30_000_000
 """A side whose lines were seen so long before a request, or"""
@@ -85,42 +83,28 @@ class Presence(msgspec.Struct, frozen=True):
     primary_pods: frozenset[int] = frozenset()
 
 
-def look(
-    connection: Connection, hosts: Collection[int], span: Span, reach_us: int
-) -> list[tuple[int, Kind]]:
-    """The kinds of lines that started in each second around a span.
+def looked_at(span: Span, reach_us: int) -> Span:
+    """Where to look, to judge a span.
 
     Args:
-        connection: In the settling transaction.
-        hosts: Numbers of the hosts.
         span: What is judged.
         reach_us: How far beyond it lines are read.
     """
-    c = observation.c
-    around = Span(
+    return Span(
         span.start_us - max(reach_us, BEFORE_US),
         span.end_us + max(reach_us, AFTER_US + SECOND_US),
     )
-    second = (c.start_us // SECOND_US).label("at_s")
-    query = (
-        select(second, c.role, c.pod_id, c.destination_id)
-        .where(
-            *started(connection, around),
-            c.host_id.in_(hosts),
-        )
-        .distinct()  # SQLite would sort all lines to group them
-    )
-    return [(row[0], Kind(row[1], row[2], row[3])) for row in connection.execute(query)]
 
 
-def sort(seen: Iterable[tuple[int, Kind]], cast: Cast) -> Presence:
-    """What the look shows for the policy of a cast."""
+def sort(seen: Iterable[KindInSecond], cast: Cast) -> Presence:
+    """What a look shows for the policy of a cast."""
     senders: set[int] = set()
     primary: set[int] = set()
     kinds: set[Kind] = set()
     pods: tuple[set[int], set[int]] = set(), set()
     tls = False
-    for second, kind in seen:
+    for one in seen:
+        kind, second = Kind(one.role, one.pod_id, one.destination_id), one.second
         kinds.add(kind)
         part = cast.part(*kind)
         if part is not None and part[0] in _CLIENTS:

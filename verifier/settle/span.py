@@ -18,7 +18,8 @@ from verifier.settle.cast import Cast, Directory
 from verifier.settle.clocks import Clocks, Lesson, learn, read_clocks
 from verifier.settle.evidence import Evidence
 from verifier.settle.judging import KeyJudge, Surroundings
-from verifier.settle.presence import look, sort
+from verifier.settle.kinds import kinds_in
+from verifier.settle.presence import looked_at, sort
 from verifier.settle.rows import keys_in, read_rows
 from verifier.settle.silence import Silence
 from verifier.settle.simple_keys import Plan, reach_us, read_span
@@ -118,8 +119,8 @@ class Judge:
         own = self._versions.of(name)
         horizon_us = max(version.policy.rules.horizon_us for version in own)
         reach = reach_us(horizon_us)
-        seen = look(self._connection, hosts, span, reach)
-        if not any(span.start_us <= second * SECOND_US + SECOND_US - 1 for second, _ in seen):
+        seen = list(kinds_in(self._connection, hosts, looked_at(span, reach)))
+        if not any(span.start_us < (one.second + 1) * SECOND_US for one in seen):
             return {}
         around = {
             version.id: Surroundings(

@@ -37,8 +37,13 @@ def started(connection: Connection, span: Span) -> list[Condition]:
 
 def written(connection: Connection, span: Span) -> list[Condition]:
     """What is true of all lines that start in a span, and says when they were ingested."""
+    return _within(connection, meets(span))
+
+
+def meets(span: Span) -> list[Condition]:
+    """What is true of batches with lines that start in a span, and perhaps of more."""
     c = batch.c
-    return _within(connection, [c.max_start_us >= span.start_us, c.min_start_us < span.end_us])
+    return [c.max_start_us >= span.start_us, c.min_start_us < span.end_us]
 
 
 def written_with(connection: Connection, batches: Sequence[int]) -> list[Condition]:
