@@ -30,7 +30,8 @@ _DURATIONS = st.sampled_from([0, 5, 5, 5, 80, 1_000, 5_000, 5_001, 12_000, 28_00
 _HOPS = st.sampled_from([0, 0, 1, 2, 3, 30, 31])
 _TRAITS = [bit for name, bit in vars(Trait).items() if name.isupper()]
 _ODD_TRAITS = st.sampled_from([0, 0, 0, *_TRAITS, Trait.NEVER_CONNECTED | Trait.FAILED])
-_CODES = st.sampled_from([200, 200, 200, 404, 503, 0])
+_CODES = st.sampled_from([200, 200, 200, 404, 503, 0, 2000])
+"""No status has four digits, but whoever writes a log may."""
 KEYS = st.integers(1, 5)
 
 

@@ -30,6 +30,9 @@ from collector.reader import MAX_LATE_US
 _REST_S: Final = 0.05
 """Between two portions, so that the writer of SQLite gets its turn."""
 
+_SUMMARY_S: Final = 10.0
+"""What came later is read whole for each request that somebody looks up."""
+
 
 class Ages(msgspec.Struct, frozen=True, kw_only=True):
     """How long things are kept, in µs; 0: for ever.
@@ -98,14 +101,38 @@ class Maintenance:
 
     def run(self, stop: Event) -> None:
         """Runs until `stop` is set. A run that fails is logged, and tried again later."""
-        while not self._clock.wait(stop, self._every_s):
+        rest_s = self._every_s
+        while not self._clock.wait(stop, step_s := min(rest_s, _SUMMARY_S)):
+            rest_s = rest_s - step_s or self._every_s
             try:
-                self._tell(self.once(stop))
+                if rest_s == self._every_s:
+                    self._tell(self.once(stop))
+                else:
+                    self.summarize()
             except MirrorproofError as error:
                 self._log.warning("maintenance_failed", error=str(error))
             except Exception:
                 # Lines must go on being stored, whatever is wrong here.
                 self._log.exception("maintenance_broken")
+
+    def summarize(self) -> None:
+        """Has new lines known to the filters that find one request; PostgreSQL only.
+
+        Raises:
+            Retryable, UsageError: The database.
+        """
+        if self._engine.dialect.name != "postgresql":
+            return
+        now_us = self._clock.now_us()
+        try:
+            with reading(self._engine) as connection:
+                parts = [part for part in list_parts(connection) if part.begin_us <= now_us]
+            with keeping(self._engine) as upkeep:
+                if upkeep is not None:
+                    for part in set(parts).difference(full(parts, now_us)):
+                        upkeep.summarize(part)
+        except SQLAlchemyError as error:
+            raise as_our_error(error, self._engine.url) from error
 
     def once(self, stop: Event | None = None, *, dry_run: bool = False) -> Report:
         """One run.

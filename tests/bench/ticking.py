@@ -17,9 +17,13 @@ from sqlalchemy import Connection, Engine, func, select, text, update
 
 from collector.db.engine import open_engine
 from collector.db.tables import observation, position
+from collector.service.maintenance import Maintenance
 from collector.settings import VerifierSettings
+from collector.settings.retention import RetentionSettings
 from tests.bench.history import LINES, SECOND_US, Traffic, cover, store
+from tests.clocks import HandClock
 from verifier.app import tick_rules
+from verifier.retention import ages
 from verifier.settle.lookup import explain_stored
 from verifier.settle.tick import Ticked, Ticker
 from verifier.settle.transaction import settling
@@ -89,8 +93,13 @@ def ticks(engine: Engine, ticker: Ticker, begin_us: int) -> dict[str, Any]:
         number = (connection.scalar(select(position.c.next_offset)) or 0) // LINES
     traffic = Traffic(number, _TICKS * 20_000, begin_us, 2_000)
     cover(engine, traffic)
+    clock = HandClock()
+    # It runs beside each collector, and does that as often as windows come here.
+    maintenance = Maintenance(engine, clock, ages(RetentionSettings()), "hour")
     for part in traffic.portions(20_000):
         store(engine, part)
+        clock.advance((part.end_us - clock.now_us()) / 1_000_000)
+        maintenance.summarize()
         with engine.begin() as connection:
             place = {"next_offset": (part.number + part.requests) * LINES}
             place |= {"end_offset": place["next_offset"]}

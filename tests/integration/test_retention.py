@@ -512,6 +512,38 @@ def test_a_run_that_fails_is_tried_again(engine: Engine) -> None:
     assert len(asked) == 3
 
 
+class StopsAfter(HandClock):
+    """Waits for nothing, and says stop after some waits."""
+
+    def __init__(self, now_us: int, waits: int) -> None:
+        super().__init__(now_us)
+        self.left = waits
+
+    def wait(self, stop: Event, seconds: float) -> bool:
+        self.left -= 1
+        return super().wait(stop, seconds) or self.left < 0
+
+
+NEW_RANGES = text(
+    "SELECT sum(brin_summarize_new_values(i.indexrelid)) FROM pg_index i "
+    "JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam "
+    "WHERE a.amname = 'brin' AND c.relkind = 'i'"
+)
+"""How many ranges of blocks no filter knew until now."""
+
+
+def test_new_lines_are_known_to_filters_ten_seconds_later(postgres: Engine) -> None:
+    """Long before the next run, so that one request is found without reading all new lines."""
+    world = World(postgres, now_us=DAY)
+    world.write([line for number in range(600) for line in request(number, world.now_us)])
+    clock = StopsAfter(world.now_us, waits=1)
+
+    Maintenance(postgres, clock, ages(RetentionSettings()), "day").run(Event())
+
+    with postgres.connect() as connection:
+        assert connection.scalar(NEW_RANGES) == 0
+
+
 def test_keeping_is_given_back(postgres: Engine) -> None:
     """Whoever keeps the partitions and dies leaves the right to the next one."""
     for _ in range(2):

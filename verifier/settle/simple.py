@@ -10,28 +10,22 @@ keys are handed to it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
-from operator import add
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Subquery, and_, case, func, literal, or_, select
+from sqlalchemy import BigInteger, Connection, Subquery, and_, case, func, literal, or_, select
 
 from verifier.pairing.lines import Marker, MirrorGroup
+from verifier.settle.facts import Fact, reference_of, unpack
 from verifier.settle.shapes import MOST_MIRRORS, Shape, shapes
-from verifier.settle.simple_keys import (
-    MARKERS,
-    ODD,
-    Plan,
-    by_key,
-    is_ordinary,
-    marker,
-)
+from verifier.settle.simple_keys import ODD, Plan, by_key, is_ordinary, packed_facts
 from verifier.tables import LONG_US
 
 _SIMPLE, _LACKING, _ODD = 1, 2, 3
-_SIZES: Final = (8 ** (3 + MOST_MIRRORS), len(MARKERS) ** MOST_MIRRORS, 8, 8)
-"""Of all parts of a `Code` but the first."""
+_SHAPES: Final = ODD
+"""Shapes of ordinary keys are below; a code is the number of a window times this, and a shape."""
+_KEPT: Final = 4
+"""Columns of the statement before the packed facts."""
 
 
 class Counts(msgspec.Struct):
@@ -48,12 +42,19 @@ class Counts(msgspec.Struct):
     status_differs: int = 0
     markers: dict[Marker, int] = {}
 
-    def add(self, plan: Plan, shape: Shape, number: int, markers: int) -> None:
-        """Adds ordinary requests that have the copies that they owe; markers as `_markers`."""
-        for group, is_there in enumerate(shape.mirrors):
-            if is_there:
-                told = MARKERS[markers // len(MARKERS) ** group % len(MARKERS)]
-                self.markers[told] = self.markers.get(told, 0) + number
+    def add(self, plan: Plan, shape: Shape, number: int, told: Sequence[Fact]) -> None:
+        """Adds ordinary requests that have the copies that they owe; their facts by side."""
+        (client, primary), copies = told[:2], told[2:]
+        reference = reference_of((client, primary))
+        code = client.code if shape.client else primary.code
+        for copy, is_there in zip(copies, shape.mirrors, strict=True):
+            if not is_there:
+                continue
+            marker = copy.marker(reference)
+            self.markers[marker] = self.markers.get(marker, 0) + number
+            if copy.code and code:
+                self.paired += number
+                self.status_differs += number * (copy.code != code)
         self.requests += number
         if not plan.mirrors:
             self.exempt += number
@@ -61,40 +62,6 @@ class Counts(msgspec.Struct):
             self.matched += number
         else:
             self.unsampled += number
-
-
-class Code(NamedTuple):
-    """What is told of an ordinary key, as one number: it is all that they are counted by.
-
-    Attributes:
-        number: Of the window in the span.
-        shape: See `simple_keys`.
-        markers: See `_markers`.
-        paired: How many copies were answered, as their request was.
-        differs: With another status than their request.
-    """
-
-    number: Any
-    shape: Any
-    markers: Any
-    paired: Any
-    differs: Any
-
-    def packed(self) -> Any:
-        """The one number; parts may be expressions of SQL."""
-        packed, *parts = self
-        for size, part in zip(_SIZES, parts, strict=True):
-            packed = packed * size + part
-        return packed
-
-    @staticmethod
-    def of(packed: int) -> Code:
-        """The parts of such a number."""
-        parts = []
-        for size in reversed(_SIZES):
-            packed, part = divmod(packed, size)
-            parts.append(part)
-        return Code(packed, *reversed(parts))
 
 
 class Lacking(NamedTuple):
@@ -130,13 +97,13 @@ def count(connection: Connection, plan: Plan) -> Found:
     """Judges the ordinary keys of a span."""
     found = Found()
     known = _simple(plan) | _lacking(plan)
-    asked = plan.primary_logged is not False
+    asked, sides = plan.primary_logged is not False, 2 + len(plan.mirrors)
     for row in connection.execute(_statement(plan)):
         if row.code is None:
             found.odd.append(row.key)
             continue
-        told = Code.of(row.code)
-        start, shape = plan.span.start_us + told.number * plan.size_us, known[told.shape]
+        place, shape = row.code // _SHAPES, known[row.code % _SHAPES]
+        start = plan.span.start_us + place * plan.size_us
         control = int(shape.client and asked)
         control_lost = int(control and not shape.primary)
         if row.key is not None:
@@ -144,11 +111,9 @@ def count(connection: Connection, plan: Plan) -> Found:
             lacking.append(Lacking(row.sent_us, row.key, control, control_lost))
             continue
         counts = found.counts.setdefault(start, Counts())
-        counts.add(plan, shape, row.requests, told.markers)
+        counts.add(plan, shape, row.requests, unpack(row[_KEPT:], sides))
         counts.control += control * row.requests
         counts.control_lost += control_lost * row.requests
-        counts.paired += told.paired * row.requests
-        counts.status_differs += told.differs * row.requests
     return found
 
 
@@ -185,15 +150,12 @@ def count_lacking(found: Found, limit: int) -> None:
 
 
 def _statement(plan: Plan) -> Any:
-    """Ordinary keys counted by code; lacking and odd ones one by one."""
+    """Ordinary keys counted by code and facts; lacking and odd ones one by one."""
     keys = _told(plan).c
-    # The fewer columns are grouped by, the less is sorted.
+    code, key, sent_us, *packed = keys
     return select(
-        keys.code,
-        keys.key,
-        func.max(keys.sent_us).label("sent_us"),
-        func.count().label("requests"),
-    ).group_by(keys.code, keys.key)
+        code, key, func.max(sent_us).label("sent_us"), func.count().label("requests"), *packed
+    ).group_by(code, *packed, key)
 
 
 def _told(plan: Plan) -> Subquery:
@@ -212,8 +174,8 @@ def _told(plan: Plan) -> Subquery:
     earlier = keys.primary_start < keys.client_start
     first_us = case((earlier, keys.primary_start), else_=sent_us).label("first_us")
     number = (first_us - span.start_us) // plan.size_us
-    code = Code(number, keys.shape, _markers(plan, keys), *_pairs(plan, keys)).packed()
-    code = case((keys.shape < ODD, code))  # beyond, it may not fit
+    code = number * literal(_SHAPES, BigInteger) + keys.shape
+    packed = packed_facts(plan, keys)
     c = (
         select(
             keys.key,
@@ -223,6 +185,7 @@ def _told(plan: Plan) -> Subquery:
             first_us,
             sent_us.label("sent_us"),
             code.label("code"),
+            *(one.label(f"facts{n}") for n, one in enumerate(packed)),
         )
         .offset(0)
         .subquery()
@@ -236,23 +199,8 @@ def _told(plan: Plan) -> Subquery:
             case((c.kind != _ODD, c.code)).label("code"),
             case((c.kind != _SIMPLE, c.key)).label("key"),
             case((c.kind == _LACKING, c.sent_us)).label("sent_us"),
+            *(case((c.kind == _SIMPLE, c[f"facts{n}"])) for n in range(len(packed))),
         )
         .where(or_(and_(c.kind != _ODD, within), and_(c.kind == _ODD, meets)))
         .subquery()
     )
-
-
-def _pairs(plan: Plan, keys: Any) -> tuple[Any, Any]:
-    """How many copies were answered as their request was, and how many otherwise."""
-    code = func.coalesce(keys.client_code, keys.primary_code)
-    copies = [keys[f"mirror{group}_code"] for group in range(len(plan.mirrors))]
-    # A copy that is not there has no code: null, and so no pair.
-    pairs = [case((and_(copy != 0, code != 0), 1), else_=0) for copy in copies]
-    differing = [case((and_(copy != 0, code != 0, copy != code), 1), else_=0) for copy in copies]
-    return reduce(add, pairs, literal(0)), reduce(add, differing, literal(0))
-
-
-def _markers(plan: Plan, keys: Any) -> Any:
-    """By what the copies are told to be copies, a digit for each mirror group."""
-    digits = (marker(keys, group) * len(MARKERS) ** group for group in range(len(plan.mirrors)))
-    return reduce(add, digits, literal(0))

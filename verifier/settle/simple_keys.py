@@ -27,11 +27,12 @@ from sqlalchemy import (
 
 from collector.db.tables import observation
 from collector.records import Role
-from collector.traits import HOP_LIMIT, HOP_SHIFT, ORDINARY_MASK, Trait
-from verifier.pairing.lines import Marker, MirrorGroup, Side
+from collector.traits import ORDINARY_MASK, Trait
+from verifier.pairing.lines import MirrorGroup, Side
 from verifier.pairing.requests import SLACK_US
 from verifier.settle.chains import LONGEST_US
 from verifier.settle.clocks import RIGHT, Clocks
+from verifier.settle.facts import MOST_CODE, hops_of, is_unmarked, number_of, pack
 from verifier.settle.presence import Kind
 from verifier.settle.shapes import CLIENT, PLAIN, PRIMARY, mirror_part
 from verifier.settle.windows import Span
@@ -42,7 +43,6 @@ _NONE: Final = 0
 MOST_LINES: Final = 7
 _POD_SHIFT: Final = 1 << 32
 _NEVER_ORDINARY: Final = Trait.NO_ID | Trait.AMBIGUOUS | Trait.OTHER_NAME
-_MARKED: Final = Trait.MARKED | Trait.SHADOW_HOST
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,11 +135,13 @@ def _lines(plan: Plan) -> Any:
     odd = or_(
         and_(request, near.traits.bitwise_and(ORDINARY_MASK) != 0),
         near.traits.bitwise_and(_NEVER_ORDINARY) != 0,
+        near.code > MOST_CODE,
     )
     past = and_(near.part == PRIMARY, near.traits.bitwise_and(Trait.PLAIN) != 0)
     part = case((odd, ODD), *([(past, PLAIN)] if plan.tls else []), else_=near.part)
+    fact = number_of(near.code, near.traits).label("fact")
     return (
-        select(near.key, near.start_us, near.end_us, near.code, near.traits, part.label("part"))
+        select(near.key, near.start_us, near.end_us, fact, part.label("part"))
         .where(near.part != _NONE)
         .offset(0)
         .subquery()
@@ -164,9 +166,8 @@ def by_key(plan: Plan) -> Subquery:
         _of(sides["client"], lines.start_us).label("client_start"),
         _of(sides["client"], lines.end_us).label("client_end"),
         _of(sides["primary"], lines.start_us).label("primary_start"),
-        *(_of(is_side, lines.code).label(f"{name}_code") for name, is_side in sides.items()),
+        *(_of(is_side, lines.fact).label(f"{name}_fact") for name, is_side in sides.items()),
     ]
-    columns += [_of(is_side, lines.traits).label(f"{name}_t") for name, is_side in sides.items()]
     return select(*columns).group_by(lines.key).subquery()
 
 
@@ -208,7 +209,7 @@ def is_ordinary(plan: Plan, keys: Any) -> ColumnElement[bool]:
     ]
     for group, mirror in enumerate(plan.mirrors):
         if not mirror.certain:
-            there = keys[f"mirror{group}_t"].is_not(None)
+            there = keys[f"mirror{group}_fact"].is_not(None)
             conditions.append(~and_(there, func.coalesce(_looks_live(keys, group), False)))
     return and_(*conditions)
 
@@ -225,39 +226,17 @@ def _long_before(plan: Plan, until_us: int) -> Any:
     )
 
 
-MARKERS: Final = (Marker.POLICY, Marker.FIELD, Marker.SHADOW_HOST, Marker.FORWARDED)
-"""By what a copy is told, in the order of their numbers in SQL."""
-
-
-def marker(keys: Any, group: int) -> ColumnElement[int]:
-    """By what the one arrival at a mirror is told to be a copy: its number in `MARKERS`."""
-    traits = keys[f"mirror{group}_t"]
-    hops, reference = _hops(traits), _reference(keys)
-    return case(
-        (traits.bitwise_and(Trait.MARKED) != 0, MARKERS.index(Marker.FIELD)),
-        (traits.bitwise_and(Trait.SHADOW_HOST) != 0, MARKERS.index(Marker.SHADOW_HOST)),
-        (and_(reference > 0, hops > reference), MARKERS.index(Marker.FORWARDED)),
-        else_=MARKERS.index(Marker.POLICY),
-    )
-
-
-def _reference(keys: Any) -> ColumnElement[int]:
-    """How many addresses the request carries, packed: the fewest of those that are logged."""
-    primary, client = _hops(keys.primary_t), _hops(keys.client_t)
-    return case((or_(client == 0, and_(primary > 0, primary < client)), primary), else_=client)
+def packed_facts(plan: Plan, keys: Any) -> list[ColumnElement[int]]:
+    """The facts of a key's sender, primary and mirrors, packed: see `verifier.settle.facts`."""
+    mirrors = [keys[f"mirror{group}_fact"] for group in range(len(plan.mirrors))]
+    return pack([keys.client_fact, keys.primary_fact, *mirrors])
 
 
 def _looks_live(keys: Any, group: int) -> ColumnElement[bool]:
     """Whether the one arrival carries no more forwarded addresses than the request."""
-    traits = keys[f"mirror{group}_t"]
-    hops, reference = _hops(traits), _reference(keys)
-    unmarked = traits.bitwise_and(_MARKED) == 0
+    arrival = keys[f"mirror{group}_fact"]
+    hops, client, primary = map(hops_of, (arrival, keys.client_fact, keys.primary_fact))
+    fewest = case((or_(client == 0, and_(primary > 0, primary < client)), primary), else_=client)
     # Without a reference, no forwarded address at all (packed as 1) is a live request.
-    no_more = or_(and_(reference > 0, hops <= reference), and_(reference == 0, hops == 1))
-    return and_(unmarked, hops > 0, no_more)
-
-
-def _hops(traits: ColumnElement[int]) -> ColumnElement[int]:
-    """The packed number of forwarded addresses; 0: not known. See `forwarded_hops`."""
-    packed = func.coalesce(traits, 0).bitwise_rshift(HOP_SHIFT)
-    return case((packed <= HOP_LIMIT, packed), else_=0)
+    no_more = or_(and_(fewest > 0, hops <= fewest), and_(fewest == 0, hops == 1))
+    return and_(is_unmarked(arrival), hops > 0, no_more)

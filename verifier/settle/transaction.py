@@ -23,6 +23,9 @@ _SETTINGS: Final = {
     "tcp_user_timeout": "10s",
 }
 
+_PIECE_KIB: Final = 2_000
+"""SQLite's own default."""
+
 
 @contextmanager
 def settling(engine: Engine) -> Iterator[Connection]:
@@ -33,7 +36,7 @@ def settling(engine: Engine) -> Iterator[Connection]:
     partitions from being dropped meanwhile: dropping one does not wait for snapshots.
     """
     if engine.dialect.name != "postgresql":
-        with writing(engine) as connection:
+        with writing(engine) as connection, _sorting_in_pieces(connection):
             yield connection
         return
     with engine.connect() as plain:
@@ -42,6 +45,17 @@ def settling(engine: Engine) -> Iterator[Connection]:
             hold_lines(connection)
             _set(connection)
             yield connection
+
+
+@contextmanager
+def _sorting_in_pieces(connection: Connection) -> Iterator[None]:
+    """SQLite sorts in pieces as large as its cache: small ones fit into that of the processor."""
+    before = connection.exec_driver_sql("PRAGMA cache_size").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA cache_size = -{_PIECE_KIB}")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql(f"PRAGMA cache_size = {before}")
 
 
 def _set(connection: Connection) -> None:
