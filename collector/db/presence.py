@@ -16,6 +16,7 @@ from sqlalchemy import Connection, insert
 from collector.batch import Seen
 from collector.db.rows import Head, Ids
 from collector.db.sign_tables import presence
+from collector.observation import Observation
 
 SECOND_US: Final = 1_000_000
 
@@ -61,17 +62,19 @@ def read_kinds(noted: bytes) -> list[KindInSecond]:
 def _kinds(seen: Iterable[Seen], ids: Ids) -> list[KindInSecond]:
     # Pods and destinations are the same objects again and again: by their address they are
     # counted without hashing their fields.
-    named = {}
-    counts: Counter[tuple[int, int, int, str, int]] = Counter()
+    counts: dict[tuple[int, int, int, str, int], int] = {}
+    named: dict[tuple[int, int, int, str, int], Observation] = {}
     for one in seen:
         line = one.observation
-        pod, to = line.pod, line.destination
-        place = line.log.start_us // SECOND_US, id(pod), id(to), line.host, line.role
-        named[place] = line
-        counts[place] += 1
+        kind = (
+            line.log.start_us // SECOND_US, id(line.pod), id(line.destination), line.host, line.role
+        )  # fmt: skip
+        if kind in counts:
+            counts[kind] += 1
+        else:
+            counts[kind], named[kind] = 1, line
     found: Counter[tuple[int, int, int, int, int | None]] = Counter()
-    for place, lines in counts.items():
-        line = named[place]
-        to_id = None if line.destination is None else ids.destinations[line.destination]
-        found[place[0], ids.hosts[line.host], line.role, ids.pods[line.pod], to_id] += lines
+    for kind, line in named.items():
+        to = None if line.destination is None else ids.destinations[line.destination]
+        found[kind[0], ids.hosts[line.host], line.role, ids.pods[line.pod], to] += counts[kind]
     return [KindInSecond(*kind, lines) for kind, lines in found.items()]

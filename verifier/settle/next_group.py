@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from itertools import islice
+from typing import Final
 
 from sqlalchemy import Connection, func, select
 
 from collector.db.tables import batch
 from verifier.settle.kinds import kinds_in
 from verifier.settle.windows import SECOND_US, Grid, Span, joined
+
+_FARTHEST_US: Final = 24 * 3_600 * SECOND_US
+"""Of a policy without traffic, so much is looked at together."""
 
 
 def next_group(
@@ -54,5 +58,5 @@ def _first_us(connection: Connection, hosts: Collection[int], span: Span) -> int
         first = min(seconds, default=None)
         if first is not None:
             return max(first * SECOND_US, begin)
-        step_us, begin = 8 * step_us, end
+        step_us, begin = min(8 * step_us, _FARTHEST_US), end
     return None
