@@ -12,7 +12,6 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
@@ -24,6 +23,7 @@ from collector.settings import Settings
 from collector.settings.environment import load
 from collector.sources.clients import KafkaOpener
 from collector.sources.protocol import RecordSource
+from tests.bench.figures import most_rss_mb
 
 _LOOK_S = 0.005
 
@@ -72,13 +72,7 @@ def _wait(is_done: Callable[[], bool], stop: Event) -> None:
 
 def _took(begun: tuple[float, float]) -> dict[str, Any]:
     wall_s, cpu_s = time.perf_counter() - begun[0], time.process_time() - begun[1]
-    return {"wall_s": wall_s, "cpu_s": cpu_s, "rss_mb": _most_rss_mb()}
-
-
-def _most_rss_mb() -> float:
-    """The most memory that this program ever had; getrusage counts what forked it, too."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) / 1024
+    return {"wall_s": wall_s, "cpu_s": cpu_s, "rss_mb": most_rss_mb()}
 
 
 def main() -> None:

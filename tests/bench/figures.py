@@ -127,3 +127,9 @@ def table_row(figure: Figure) -> str:
     )
     row = f"{figure.name:38} {rate:10,.0f} {best:10,.0f} {cpu:12.2f} {least:7.2f} {beside}"
     return f"{row}  {note}".rstrip()
+
+
+def most_rss_mb() -> float:
+    """The most memory that this program ever had; getrusage counts what forked it, too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) / 1024

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import random
-import resource
 import sys
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from collector.db.tables import observation, position
 from collector.service.maintenance import Maintenance
 from collector.settings import VerifierSettings
 from collector.settings.retention import RetentionSettings
+from tests.bench.figures import most_rss_mb
 from tests.bench.history import LINES, SECOND_US, Traffic, cover, store
 from tests.clocks import HandClock
 from verifier.app import tick_rules
@@ -138,7 +138,7 @@ def main() -> None:
     ticker = Ticker(tick_rules(VerifierSettings()))
     found = {"backlog": backlog(engine, ticker)}
     # Before this process makes lines itself, which SQLite does in its memory.
-    rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    rss_mb = most_rss_mb()
     with engine.connect() as connection:
         last_us = connection.scalar(select(func.max(observation.c.start_us))) or 0
     found |= {"ticks": ticks(engine, ticker, last_us // SECOND_US * SECOND_US + SECOND_US)}
