@@ -30,10 +30,10 @@ def kinds_in(connection: Connection, hosts: Collection[int], span: Span) -> Iter
         span: By the lines' own clocks.
     """
     first, end = span.start_us // SECOND_US, -(-span.end_us // SECOND_US)
-    whole = Span(first * SECOND_US, end * SECOND_US)
+    whole, wanted = Span(first * SECOND_US, end * SECOND_US), frozenset(hosts)
     batches = select(batch.c.id).where(batch.c.stored > 0, *meets(whole)).order_by(batch.c.id)
     for kind in kinds_of(connection, list(connection.scalars(batches))):
-        if first <= kind.second < end and kind.host_id in hosts:
+        if first <= kind.second < end and kind.host_id in wanted:
             yield kind
 
 
