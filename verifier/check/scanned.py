@@ -57,7 +57,7 @@ class Scanned(msgspec.Struct, kw_only=True):
     seconds: set[int] = set()
     shipped: bool = False
     refused: list[tuple[int, int, str]] = []
-    _numbers: dict[tuple[str, str], int] = {}
+    _numbers: dict[tuple[str, str], dict[str, int]] = {}
     _of_workers: dict[int, list[int]] = {}
     _bare: dict[int, Bare] = {}
     _told: ToldLabels = msgspec.field(default_factory=ToldLabels)
@@ -73,11 +73,7 @@ class Scanned(msgspec.Struct, kw_only=True):
         own = self._of_workers.setdefault(report.worker, [])
         for pod in report.pods:
             self._told.note(pod)
-            name = (pod.cluster, pod.pod)
-            if name not in self._numbers:
-                self._numbers[name] = len(self.pods)
-                self.pods.append(pod)
-            own.append(self._numbers[name])
+            own.append(self._number_of(pod))
         for number, kind in report.kinds.items():
             self.kinds[number] = kind._replace(pod=own[kind.pod])
         self._bare.update(report.bare)
@@ -89,6 +85,18 @@ class Scanned(msgspec.Struct, kw_only=True):
         self.shipped |= report.shipped
         self.seconds |= report.seconds
         self._count(report, source, next_line)
+
+    def _number_of(self, pod: Identity) -> int:
+        """The pod's number. Whose lines do not tell the namespace is the one pod of that name."""
+        named = self._numbers.setdefault((pod.cluster, pod.pod), {})
+        number = named.get(pod.namespace)
+        if number is None and len(named) == 1 and "" in (pod.namespace, *named):
+            (number,) = named.values()
+        if number is None:
+            number = len(self.pods)
+            self.pods.append(pod)
+        named[pod.namespace] = number
+        return number
 
     def _count(self, report: ChunkReport, source: int, next_line: int) -> None:
         self.access_logs[source] += report.observations + report.elsewhere + report.quarantined
