@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -10,6 +10,8 @@ import msgspec
 from verifier.pairing.lines import Finding, Judgement, Marker, Reason, Verdict
 
 _MAX_SURPLUS: Final = 100_000
+_PASSING: Final = (Reason.STILL_RUNNING, Reason.MIRROR_LOG_INCOMPLETE, Reason.MIRROR_SILENT)
+"""Reasons that time may take away: what waits for it is judged again."""
 
 
 class Tally(msgspec.Struct):
@@ -22,6 +24,8 @@ class Tally(msgspec.Struct):
         failures: Seconds in which copies without any request started, and how many did.
         failing_tenths: The same, in tenths of seconds, without how many.
         markers: By what how many arrivals were told to be copies.
+        waiting: Of the findings that are not kept, for each reason that may pass, the one for which
+            it passes last.
         log_loss: Of the unverifiable, how many lost log lines explain; set once all is added up.
     """
 
@@ -39,6 +43,7 @@ class Tally(msgspec.Struct):
     failures: dict[int, int] = {}
     failing_tenths: set[int] = set()
     markers: dict[Marker, int] = {}
+    waiting: dict[Reason, Finding] = {}
     log_loss: int = 0
 
     def add(self, judged: Judgement) -> None:
@@ -87,15 +92,31 @@ class Tally(msgspec.Struct):
         for second, count in other.failures.items():
             self.failures[second] = self.failures.get(second, 0) + count
         self.failing_tenths |= other.failing_tenths
+        self._note_waiting(other.waiting.values())
 
     def trim(self) -> None:
-        """Keeps the earliest findings."""
-        self.findings = heapq.nsmallest(self.limit, self.findings, key=finding_order)
+        """Keeps the earliest findings, and notes what the others wait for."""
+        ordered = sorted(self.findings, key=finding_order)
+        self.findings = ordered[: self.limit]
+        self._note_waiting(ordered[self.limit :])
+
+    def _note_waiting(self, findings: Iterable[Finding]) -> None:
+        for one in findings:
+            if one.reason in _PASSING:
+                known = self.waiting.setdefault(one.reason, one)
+                self.waiting[one.reason] = max(known, one, key=_passes_us)
 
     def move(self, source: Verdict, target: Verdict, count: int) -> None:
         """Turns `count` verdicts into others."""
         self.counts[source] = self.counts.get(source, 0) - count
         self.counts[target] = self.counts.get(target, 0) + count
+
+
+def _passes_us(finding: Finding) -> int:
+    """Grows with the time at which a finding's reason passes, µs: streams have as long again."""
+    line = finding.lines[0]
+    lasts_us = line.end_us - line.start_us if finding.reason is Reason.STILL_RUNNING else 0
+    return finding.start_us + 2 * lasts_us
 
 
 def finding_order(finding: Finding) -> tuple[int, str, int, int]:

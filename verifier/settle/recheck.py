@@ -24,12 +24,13 @@ _OF_VERSIONS = (Reason.UNKNOWN_VERSION.value, Reason.UNKNOWN_RECEIVER.value)
 def recheck_us(version: Version, silence: Callable[[Version], Silence], tally: Tally) -> int | None:
     """What a window waits for: see `Silence.recheck_us`; None: for nothing."""
     grace_us = version.policy.rules.grace_us
+    findings = [*tally.findings, *tally.waiting.values()]
     running = [
         awaited_us(one.lines[0].start_us, one.lines[0].end_us, grace_us)
-        for one in tally.findings
+        for one in findings
         if one.reason is Reason.STILL_RUNNING
     ]
-    doubts = [(one.reason, one.start_us) for one in tally.findings if one.reason in _OF_LIFE]
+    doubts = [(one.reason, one.start_us) for one in findings if one.reason in _OF_LIFE]
     found = silence(version).recheck_us(doubts) if doubts else None
     if not running:
         return found
