@@ -120,6 +120,9 @@ def _passes_us(finding: Finding) -> int:
 
 
 def finding_order(finding: Finding) -> tuple[int, str, int, int]:
-    """A total order of findings by time, which does not depend on how the work was shared."""
+    """A total order of findings by time, which does not depend on how the work was shared.
+
+    Nor, as a line's identity comes before its pod's number, on whose lines came first.
+    """
     first = finding.lines[0]
-    return (finding.start_us, finding.verdict, first.pod, first.line_id)
+    return (finding.start_us, finding.verdict, first.line_id, first.pod)
