@@ -70,10 +70,16 @@ def refusal(**settings: object) -> tuple[str, str]:
 
 @contextmanager
 def opened(**given: object) -> Iterator[KafkaSource | ConfluentSource]:
-    """A source that is closed at the end."""
+    """A source that is closed at the end.
+
+    A member of a group knows its topics before it joins, as that of a collector does: kafka-python
+    may hang in the second rebalance otherwise, the first having found no partitions.
+    """
     settings = KafkaSettings(**(DEFAULTS | given))  # type: ignore[arg-type]
     source = kafka_client(settings.client)(settings)
     try:
+        if "group" in given:
+            source.require_topics()
         yield source
     finally:
         source.close()
