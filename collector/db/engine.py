@@ -109,8 +109,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
             # Power loss may undo the last transactions, whole ones: rows and position together.
             "synchronous = NORMAL",
             "cache_size = -65536",
-            # Sorting in pieces that fit into the processor's caches takes two thirds of the time
-            # of sorting all at once in memory, which is what MEMORY stands for.
+            # Sorting in pieces that fit into the processor's caches takes less time than sorting
+            # all at once in memory, which is what MEMORY stands for.
             "temp_store = FILE",
             "journal_size_limit = 67108864",
         ):
