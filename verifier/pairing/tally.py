@@ -10,7 +10,7 @@ import msgspec
 from verifier.pairing.lines import Finding, Judgement, Marker, Reason, Verdict
 
 _MAX_SURPLUS: Final = 100_000
-_PASSING: Final = (Reason.STILL_RUNNING, Reason.MIRROR_LOG_INCOMPLETE, Reason.MIRROR_SILENT)
+PASSING: Final = (Reason.STILL_RUNNING, Reason.MIRROR_LOG_INCOMPLETE, Reason.MIRROR_SILENT)
 """Reasons that time may take away: what waits for it is judged again."""
 
 
@@ -102,7 +102,7 @@ class Tally(msgspec.Struct):
 
     def _note_waiting(self, findings: Iterable[Finding]) -> None:
         for one in findings:
-            if one.reason in _PASSING:
+            if one.reason in PASSING:
                 known = self.waiting.setdefault(one.reason, one)
                 self.waiting[one.reason] = max(known, one, key=_passes_us)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from sqlalchemy import Connection, select
 
 from verifier.pairing.lines import Reason
-from verifier.pairing.tally import Tally
+from verifier.pairing.tally import PASSING, Tally
 from verifier.settle.around import FEW_KEYS, around
 from verifier.settle.clocks import Clocks
 from verifier.settle.progress import Progress
@@ -17,20 +17,22 @@ from verifier.settle.versions import Version
 from verifier.settle.windows import SECOND_US
 from verifier.tables import finding, settled_window
 
-_OF_LIFE = (Reason.MIRROR_LOG_INCOMPLETE, Reason.MIRROR_SILENT)
 _OF_VERSIONS = (Reason.UNKNOWN_VERSION.value, Reason.UNKNOWN_RECEIVER.value)
 
 
 def recheck_us(version: Version, silence: Callable[[Version], Silence], tally: Tally) -> int | None:
     """What a window waits for: see `Silence.recheck_us`; None: for nothing."""
     grace_us = version.policy.rules.grace_us
-    findings = [*tally.findings, *tally.waiting.values()]
+    known = (*tally.findings, *tally.waiting.values())
+    passing = [one for one in known if one.reason in PASSING]
     running = [
         awaited_us(one.lines[0].start_us, one.lines[0].end_us, grace_us)
-        for one in findings
+        for one in passing
         if one.reason is Reason.STILL_RUNNING
     ]
-    doubts = [(one.reason, one.start_us) for one in findings if one.reason in _OF_LIFE]
+    doubts = [
+        (one.reason, one.start_us) for one in passing if one.reason is not Reason.STILL_RUNNING
+    ]
     found = silence(version).recheck_us(doubts) if doubts else None
     if not running:
         return found

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from collector.observation import Observation, observe
-from collector.records import Identity
+from collector.records import AccessLog, Identity
 from tests.factories import access_log
 from tests.settling import HOST, make_policy
 from verifier.check.plan import Plan
@@ -80,8 +80,8 @@ def test_a_line_is_placed_as_with_the_labels_that_are_told_later(name: str) -> N
     ):
         log = access_log(cluster=cluster, server_name=server_name, path=path)
 
-        def seen(pod: Identity, log: object = log) -> Observation:
-            found = observe(log, "", pod, plan.hosts, b"")  # type: ignore[arg-type]
+        def seen(pod: Identity, log: AccessLog = log) -> Observation:
+            found = observe(log, "", pod, plan.hosts, b"")
             assert found is not None
             return found
 

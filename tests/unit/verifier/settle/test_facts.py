@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Connection, create_engine, literal, null, select
+from sqlalchemy import ColumnElement, Connection, Integer, create_engine, literal, select
 
 from collector.traits import HOP_LIMIT, HOP_SHIFT, Trait
 from tests.factories import attempt, client, shadow
@@ -40,7 +40,7 @@ def connection() -> Iterator[Connection]:
     engine.dispose()
 
 
-def _number(line: tuple[int, int, int]) -> object:
+def _number(line: tuple[int, int, int]) -> ColumnElement[int]:
     code, marks, hops = line
     return number_of(literal(code), literal(marks | hops << HOP_SHIFT | OTHER_BITS))
 
@@ -55,9 +55,9 @@ def test_facts_come_out_as_the_database_packed_them(
     connection: Connection, sides: list[tuple[int, int, int] | None]
 ) -> None:
     """Of two to seven sides, those without a line too, in numbers that databases have room for."""
-    numbers = [null() if line is None else _number(line) for line in sides]
+    numbers = [literal(None, Integer) if line is None else _number(line) for line in sides]
 
-    packed = connection.execute(select(*pack(numbers))).one()  # type: ignore[arg-type]
+    packed = connection.execute(select(*pack(numbers))).one()
 
     assert max(packed) < 1 << 63
     nothing = Fact(0, 0, 0)
